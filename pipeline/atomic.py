@@ -1,0 +1,52 @@
+"""Whole-or-nothing writes: a file or folder appears complete under its name or not at all."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write, flush to the disk, then rename over `path`; parent folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files private; artefacts are as readable as any other file of the project.
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, content: str) -> None:
+    write_bytes(path, content.encode())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Readable JSON with a stable order, so that equal content is equal bytes; nan and inf are refused."""
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+@contextmanager
+def folder(path: Path) -> Iterator[Path]:
+    """A temporary sibling to fill; on success it replaces `path`, on any error it is removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    filling = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        yield filling
+        os.chmod(filling, 0o755)
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(filling, path)
+    except BaseException:
+        shutil.rmtree(filling, ignore_errors=True)
+        raise

@@ -1,0 +1,101 @@
+"""What a VAE must beat: the mean image, principal components, and a Gaussian, fitted to the training images."""
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pipeline.data.batches import scaled
+from pipeline.metrics.distortion import cross_entropy, entropy
+
+CHUNK = 5_000
+# Directions with less variance than rounding to 8 bits adds carry no information about the images.
+ROUNDING_VARIANCE = (1 / 255) ** 2 / 12
+
+
+class Moments(NamedTuple):
+    """Of images as vectors in [0, 1]: mean [D], covariance [D, D], and the mean binary entropy [C, H, W]."""
+
+    mean: Tensor
+    covariance: Tensor
+    entropy: Tensor
+
+
+def moments(images: Tensor) -> Moments:
+    """Exact first and second moments of uint8 images [N, C, H, W], accumulated in float64."""
+    size = images[0].numel()
+    total, product = torch.zeros(size, dtype=torch.float64), torch.zeros(size, size, dtype=torch.float64)
+    entropies = torch.zeros(images.shape[1:], dtype=torch.float64)
+    for part in images.split(CHUNK):
+        x = scaled(part)
+        entropies += entropy(x).double().sum(0)
+        centred = x.flatten(1) - 0.5  # near zero mean, so that float32 products keep their precision
+        total += centred.double().sum(0)
+        product += (centred.T @ centred).double()
+    mean = total / len(images)
+    return Moments(mean + 0.5, product / len(images) - mean.outer(mean), entropies / len(images))
+
+
+class PCA(NamedTuple):
+    """Principal components: mean [D], components [D, D] (rows, by falling variance) and their variances [D]."""
+
+    mean: Tensor
+    components: Tensor
+    variances: Tensor
+
+
+def pca(fitted: Moments) -> PCA:
+    """Principal components from the moments (Pearson 1901), float64."""
+    variances, vectors = torch.linalg.eigh(fitted.covariance)
+    return PCA(fitted.mean, vectors.flip(1).T, variances.flip(0).clamp(min=ROUNDING_VARIANCE))
+
+
+def mean_square_scores(components: PCA, images: Tensor) -> Tensor:
+    """Mean over uint8 images of the squared projection on each component, [D]."""
+    total = torch.zeros_like(components.variances)
+    basis = components.components.T.float()
+    for part in images.split(CHUNK):
+        total += ((scaled(part).flatten(1) - components.mean.float()) @ basis).square().double().sum(0)
+    return total / len(images)
+
+
+def pca_mse(scores: Tensor) -> Tensor:
+    """MSE per pixel-channel when the first k components are kept, for k = 0 .. D, [D + 1]."""
+    kept = torch.cat([torch.zeros(1, dtype=scores.dtype), scores.cumsum(0)])
+    return ((scores.sum() - kept) / len(scores)).clamp(min=0)
+
+
+def ppca_bits_per_dim(variances: Tensor, scores: Tensor) -> Tensor:
+    """Bits per dimension of probabilistic PCA with k components, k = 0 .. D-1, [D] (Tipping & Bishop 1999).
+
+    The density on [0, 1] is taken as constant over each 8-bit step; k = D - 1 is the full-covariance Gaussian.
+    """
+    size = len(variances)
+    left = torch.arange(size, 0, -1, dtype=variances.dtype)  # components left out when k are kept
+    noise = variances.flip(0).cumsum(0).flip(0) / left
+    beyond = scores.flip(0).cumsum(0).flip(0)
+
+    def before(values: Tensor) -> Tensor:
+        return values.cumsum(0) - values
+
+    quadratic = before(scores / variances) + beyond / noise
+    nats = 0.5 * (size * math.log(2 * math.pi) + before(variances.log()) + left * noise.log() + quadratic)
+    return nats / size / math.log(2) + 8
+
+
+def measure(fitted: Moments, components: PCA, test_images: Tensor) -> dict[str, Any]:
+    """Every baseline's figures on the test images (uint8), under the keys that the report uses."""
+    scores = mean_square_scores(components, test_images)
+    bits = ppca_bits_per_dim(components.variances, scores)
+    image = fitted.mean.float().reshape(test_images.shape[1:])
+    bce = [cross_entropy(image.expand_as(x), x) for x in map(scaled, test_images.split(CHUNK))]
+    floor = [entropy(scaled(part)).flatten(1).mean(1) for part in test_images.split(CHUNK)]
+    return {
+        "test_images": len(test_images),
+        "mean_image_bce": float(torch.cat(bce).double().mean()),
+        "bce_floor": float(torch.cat(floor).double().mean()),
+        "gaussian_bits_per_dim": float(bits[-1]),
+        "pca_mse": [round(value, 9) for value in pca_mse(scores).tolist()],
+        "ppca_bits_per_dim": [round(value, 6) for value in bits.tolist()],
+    }

@@ -1,0 +1,103 @@
+"""A trained model with what rebuilds it, and the resumable state of a run in training; safetensors only."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from pipeline import StudyError, atomic
+from pipeline.model.vae import VAE
+from pipeline.training import State
+
+KEPT = 2
+
+
+def save_model(path: Path, model: VAE, about: dict[str, Any]) -> None:
+    """Write weights.safetensors and model.json (architecture and `about`) into the folder `path`."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    atomic.write_bytes(path / "weights.safetensors", save(tensors))
+    atomic.write_json(path / "model.json", {"architecture": model.architecture} | about)
+
+
+def load_model(path: Path) -> tuple[VAE, dict[str, Any]]:
+    """The model in evaluation mode, and model.json; StudyError if either file is missing or damaged."""
+    try:
+        about = json.loads((path / "model.json").read_text())
+        model = VAE(**about["architecture"])
+        model.load_state_dict(load_file(path / "weights.safetensors"))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise StudyError(f"{path} holds no usable model: {error}; run `dvc repro` to train it") from None
+    return model.to(memory_format=torch.channels_last).eval(), about  # type: ignore[call-overload]  # missing in torch's stubs
+
+
+def save_state(folder: Path, fingerprint: str, state: State) -> None:
+    """Write one epoch's state under its fingerprint, then forget all but the last KEPT."""
+    optimizer = state.optimizer.state_dict()
+    tensors = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
+    for index, values in optimizer["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in values.items()}
+    tensors["generator"] = state.generator.get_state()
+    rest = {
+        "fingerprint": fingerprint,
+        "param_groups": optimizer["param_groups"],
+        "scheduler": state.scheduler.state_dict(),
+        "history": state.history,
+        "seconds": state.seconds,
+    }
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    content = save(plain, metadata={"state": json.dumps(rest)})
+    atomic.write_bytes(folder / f"epoch-{len(state.history):05d}.safetensors", content)
+    for old in saved_states(folder)[KEPT:]:
+        old.unlink()
+
+
+def saved_states(folder: Path) -> list[Path]:
+    """The epochs' states, newest first."""
+    return sorted(folder.glob("epoch-*.safetensors"), reverse=True)
+
+
+def forget_states(folder: Path) -> None:
+    """Remove a finished run's states."""
+    for path in saved_states(folder):
+        path.unlink()
+
+
+def resume(folder: Path, fingerprint: str, state: State) -> bool:
+    """Bring `state` to the newest usable checkpoint of this fingerprint; False if there is none."""
+    for path in saved_states(folder):
+        try:
+            tensors, rest = _read(path)
+            if rest["fingerprint"] != fingerprint:
+                raise ValueError("it belongs to another run")
+            _restore(state, tensors, rest)
+            return True
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            print(f"Checkpoint {path} ignored: {error}", flush=True)
+    return False
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    with safe_open(path, framework="pt") as file:
+        rest = json.loads((file.metadata() or {})["state"])
+        return {name: file.get_tensor(name) for name in file.keys()}, rest  # noqa: SIM118  # safe_open is no dict
+
+
+def _restore(state: State, tensors: dict[str, Tensor], rest: dict[str, Any]) -> None:
+    optimizer: dict[int, dict[str, Tensor]] = {}
+    model: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        part, _, key = name.partition(".")
+        if part == "model":
+            model[key] = tensor
+        elif part == "optimizer":
+            index, _, slot = key.partition(".")
+            optimizer.setdefault(int(index), {})[slot] = tensor
+    state.model.load_state_dict(model)
+    state.optimizer.load_state_dict({"state": optimizer, "param_groups": rest["param_groups"]})
+    state.scheduler.load_state_dict(rest["scheduler"])
+    state.generator.set_state(tensors["generator"])
+    state.history[:], state.seconds[:] = rest["history"], rest["seconds"]

@@ -1,0 +1,52 @@
+"""The demo's own workspace, .demo/: the same pipeline and grid with the small parameters of demo.yaml."""
+
+import io
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from pipeline import StudyError, atomic
+from pipeline.params import load, overlaid, read_yaml
+
+WORKSPACE = Path(".demo")
+# The cache is the study's: what both have in common, the dataset above all, is stored once.
+DVC_CONFIG = """[core]
+    no_scm = true
+    analytics = false
+    check_update = false
+[cache]
+    dir = ../../.dvc/cache
+"""
+
+
+def run_demo(root: Path) -> Path:
+    """Run the whole pipeline in .demo/ and return its report; the study's own outputs are not touched."""
+    workspace = root / WORKSPACE
+    prepare(root, workspace)
+    # The demo's runs belong beside the study's in the UI: one store, another experiment.
+    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{(root / 'mlflow.db').resolve()}"}
+    done = subprocess.run(["dvc", "repro"], cwd=workspace, env=store | os.environ)
+    if done.returncode:
+        raise StudyError("the demo did not finish; the messages above say why. `make demo` continues where it stopped")
+    return workspace / "reports" / "report.md"
+
+
+def prepare(root: Path, workspace: Path) -> None:
+    """Lay params.yaml, dvc.yaml, the code and a DVC repository of its own into the workspace."""
+    from ruamel.yaml import YAML
+
+    workspace.mkdir(exist_ok=True)
+    if not (workspace / ".dvc").exists():
+        subprocess.run(["dvc", "init", "--no-scm", "--quiet"], cwd=workspace, check=True)
+    code = workspace / "pipeline"
+    if not code.is_symlink():
+        code.symlink_to(Path("..") / "pipeline")
+    for name in (".dvcignore", "dvc.yaml"):
+        shutil.copyfile(root / name, workspace / name)
+    atomic.write_text(workspace / ".dvc" / "config", DVC_CONFIG)
+    params = overlaid(read_yaml(root / "params.yaml"), read_yaml(Path(__file__).parent / "demo.yaml"))
+    text = io.StringIO()
+    YAML().dump(params, text)
+    atomic.write_text(workspace / "params.yaml", text.getvalue())
+    load(workspace / "params.yaml")

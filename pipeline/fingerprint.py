@@ -1,0 +1,30 @@
+"""The identity of a training run: a hash of everything that determines its bytes."""
+
+import hashlib
+import json
+import platform
+from pathlib import Path
+
+from pipeline.params import Run
+
+# The modules that decide the numbers. How a run is started, tracked or reported is not among them.
+DETERMINING = ("data/batches.py", "model/blocks.py", "model/vae.py", "objective.py", "training.py")
+
+
+def fingerprint(run: Run, dataset_sha256: str, device: str, torch_version: str) -> str:
+    """32 hexadecimal digits; equal fingerprints on one machine mean equal weights, byte for byte."""
+    recipe = run.recipe.model_dump()
+    # Verified data is the same wherever it was read from.
+    del recipe["data"]["source"]
+    package = Path(__file__).parent
+    determined_by = {
+        "recipe": recipe,
+        "latent_dim": run.latent_dim,
+        "seed": run.seed,
+        "dataset": dataset_sha256,
+        "sources": {name: hashlib.sha256((package / name).read_bytes()).hexdigest() for name in DETERMINING},
+        "torch": torch_version,
+        "python": platform.python_version(),
+        "device": device,
+    }
+    return hashlib.sha256(json.dumps(determined_by, sort_keys=True).encode()).hexdigest()[:32]

@@ -1,0 +1,1 @@
+"""The variational autoencoder and the blocks it is made of."""

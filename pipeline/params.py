@@ -1,0 +1,276 @@
+"""Typed, validated params.yaml; the only reader of it."""
+
+import copy
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline import StudyError
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+PositiveInt = Annotated[int, Field(gt=0, strict=True)]
+Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
+# Arithmetic on a grid of cells needs finite numbers; yaml can spell .nan and .inf.
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+# Training images in each dataset: the bound of `validation`, `train_images` and `batch_size`.
+TRAIN_IMAGES = {"cifar10": 50_000, "cifar100": 50_000, "svhn": 73_257, "mnist": 60_000, "fashion_mnist": 60_000}
+
+
+class Section(BaseModel):
+    """A part of params.yaml: immutable, and a key it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Study(Section):
+    variants: list[Name] = Field(min_length=1)
+    latent_dims: list[Annotated[int, Field(gt=0, le=3072, strict=True)]] = Field(min_length=1)
+    seeds: list[Seed] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _no_repeats(self) -> "Study":
+        for key in ("variants", "latent_dims", "seeds"):
+            values = getattr(self, key)
+            if repeated := sorted({str(v) for v in values if values.count(v) > 1}):
+                raise ValueError(f"{key} repeats {', '.join(repeated)}; list each value once")
+        return self
+
+
+class Data(Section):
+    dataset: Literal["cifar10", "cifar100", "svhn", "mnist", "fashion_mnist"]
+    source: str | None
+    validation: PositiveInt
+    train_images: PositiveInt | None
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Data":
+        total = TRAIN_IMAGES[self.dataset]
+        if self.validation >= total:
+            raise ValueError(
+                f"validation is {self.validation}, but {self.dataset} has {total} training images; "
+                f"allowed: 1 to {total - 1}"
+            )
+        if self.train_images is not None and self.train_images > total - self.validation:
+            raise ValueError(
+                f"train_images is {self.train_images}, but {total - self.validation} are left "
+                f"after {self.validation} for validation; allowed: null or 1 to {total - self.validation}"
+            )
+        return self
+
+    @property
+    def trained_on(self) -> int:
+        """How many images an epoch sees at most (a smaller local copy may hold fewer)."""
+        return self.train_images or TRAIN_IMAGES[self.dataset] - self.validation
+
+
+class Model(Section):
+    channels: list[PositiveInt] = Field(min_length=1, max_length=5)
+
+
+class Objective(Section):
+    likelihood: Literal["bernoulli", "gaussian"]
+    variance: Literal["optimal"] | PositiveFloat
+    reduction: Literal["sum", "mean"]
+    beta: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Scheduler(Section):
+    factor: Fraction
+    patience: Annotated[int, Field(ge=0, strict=True)]
+
+
+class Augment(Section):
+    flip: bool
+    crop_padding: Annotated[int, Field(ge=0, le=16, strict=True)]
+
+
+class Train(Section):
+    epochs: PositiveInt
+    batch_size: PositiveInt
+    learning_rate: PositiveFloat
+    clip_grad_norm: PositiveFloat
+    scheduler: Scheduler
+    augment: Augment
+    precision: Literal["fp32", "bf16"]
+
+
+class Sample(Section):
+    seed: Seed
+    images: PositiveInt
+    interpolations: PositiveInt
+    steps: Annotated[int, Field(ge=2, strict=True)]
+
+
+class Evaluate(Section):
+    images: PositiveInt | None
+    active_threshold: PositiveFloat
+    seed: Seed
+
+
+class Report(Section):
+    columns: Annotated[int, Field(gt=0, le=32, strict=True)]
+
+
+class Tracking(Section):
+    experiment: Annotated[str, Field(min_length=1, pattern=r"^[^/\s][^/]*$")]
+
+
+class Recipe(Section):
+    """What determines a training run besides its latent size and seed, after a variant's changes."""
+
+    data: Data
+    model: Model
+    objective: Objective
+    train: Train
+
+    @model_validator(mode="after")
+    def _batch_fits(self) -> "Recipe":
+        if self.train.batch_size > self.data.trained_on:
+            raise ValueError(
+                f"train.batch_size is {self.train.batch_size}, but an epoch has {self.data.trained_on} images; "
+                f"allowed: 1 to {self.data.trained_on}"
+            )
+        return self
+
+
+class Run(Section):
+    """One cell of the grid."""
+
+    variant: str
+    latent_dim: int
+    seed: int
+    recipe: Recipe
+
+    @property
+    def name(self) -> str:
+        return f"{self.variant}-{self.latent_dim}-{self.seed}"
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    study: Study
+    data: Data
+    model: Model
+    objective: Objective
+    train: Train
+    variants: dict[Name, dict[str, Any]]
+    sample: Sample
+    evaluate: Evaluate
+    report: Report
+    tracking: Tracking
+
+    @model_validator(mode="after")
+    def _variants_exist(self) -> "Params":
+        for name in self.study.variants:
+            if name not in self.variants:
+                known = ", ".join(sorted(self.variants)) or "none"
+                raise ValueError(f"study.variants names {name!r}, which `variants` does not define; allowed: {known}")
+        return self
+
+    def recipe(self, variant: str) -> Recipe:
+        """The sections with the variant's changes laid over them."""
+        base = {key: getattr(self, key).model_dump() for key in Recipe.model_fields}
+        return Recipe.model_validate(overlaid(base, self.variants[variant]))
+
+    @property
+    def runs(self) -> list[Run]:
+        """Every cell of the grid, in the order of params.yaml."""
+        return [
+            Run(variant=variant, latent_dim=latent_dim, seed=seed, recipe=self.recipe(variant))
+            for variant in self.study.variants
+            for latent_dim in self.study.latent_dims
+            for seed in self.study.seeds
+        ]
+
+    def run(self, name: str) -> Run:
+        """The cell called `name`; StudyError if the grid has none."""
+        for run in self.runs:
+            if run.name == name:
+                return run
+        raise StudyError(
+            f"params.yaml has no run {name!r}; its study has: {', '.join(run.name for run in self.runs)}"
+        )
+
+
+def overlaid(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `changes` laid over it, dict by dict; neither argument is modified."""
+    result = copy.copy(base)
+    for key, value in changes.items():
+        inner = result.get(key)
+        result[key] = overlaid(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return result
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping as DVC reads it (YAML 1.2: `1e-3` is a number); StudyError if it is none."""
+    from ruamel.yaml import YAML, YAMLError
+
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        raise StudyError(f"{path} is missing: run this in the project's folder, or restore it from git") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path} cannot be read: {error}") from None
+    try:
+        document = YAML(typ="safe", pure=True).load(text)
+    # ruamel raises plain ValueError and friends for malformed scalars (dates, numbers), not only YAMLError.
+    except (YAMLError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        what = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise StudyError(f"{path}{where}: not valid YAML: {what}") from None
+    if not isinstance(document, dict):
+        raise StudyError(f"{path}: expected sections such as `study:` and `train:`, found {type(document).__name__}")
+    return document
+
+
+def load(path: Path = Path("params.yaml")) -> Params:
+    """Read and check params.yaml. StudyError names the key, the value and what is allowed."""
+    document = read_yaml(path)
+    try:
+        params = Params.model_validate(document)
+    except ValidationError as error:
+        raise StudyError(f"{path}: {_explain(error)}") from None
+    for name, changes in params.variants.items():
+        try:
+            params.recipe(name)
+        except ValidationError as error:
+            raise StudyError(f"{path}: {_explain(error, f'variants.{name}', changes)}") from None
+    return params
+
+
+def _explain(error: ValidationError, prefix: str = "", changes: dict[str, Any] | None = None) -> str:
+    """The first complaint in one line, and how many more there are."""
+    first, *others = error.errors(include_url=False)
+    location = [str(part) for part in first["loc"] if not _is_type_tag(part)]
+    if changes is not None and location and location[0] in changes:
+        location.insert(0, prefix)
+    elif changes is not None and not location:
+        location = [prefix]
+    # List indices read better as study.latent_dims[2].
+    key = re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", ".".join(location))
+    if first["type"] == "extra_forbidden":
+        message = f"{key}: unknown key; remove it or check its spelling"
+    elif first["type"] == "missing":
+        message = f"{key}: missing; add it"
+    else:
+        what = first["msg"].removeprefix("Value error, ")
+        what = what[0].lower() + what[1:]
+        value = "" if first["type"] == "value_error" else f" (found {_shown(first['input'])})"
+        message = f"{key}: {what}{value}" if key else f"{what}{value}"
+    return message + (f"\n  and {len(others)} more" if others else "")
+
+
+def _is_type_tag(part: int | str) -> bool:
+    """Pydantic puts the tried member of a union into the location; a reader needs only the key."""
+    return isinstance(part, str) and (part.startswith(("literal[", "constrained-", "nullable[")) or part == "float")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,1 @@
+"""The report: files of the listed runs in, Markdown, CSV and pictures out."""

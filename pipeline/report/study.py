@@ -1,0 +1,85 @@
+"""Read every listed run's files into one Study; nothing is globbed, so what params.yaml dropped is not seen."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from pipeline import StudyError
+from pipeline.params import Params
+from pipeline.paths import Paths
+from pipeline.pictures import tiles
+
+PUBLISHED = Path(__file__).parent / "published.csv"
+
+# Columns of summary.csv, in order: one row a run. The key, its unit, and its definition with the reduction.
+COLUMNS: dict[str, tuple[str, str]] = {
+    "variant": ("", "recipe, as named in params.yaml"),
+    "latent_dim": ("", "size of the latent vector"),
+    "seed": ("", "seed of initial weights, data order, augmentation and noise"),
+    "epochs": ("", "epochs trained"),
+    "collapse": ("", "collapsed, partly collapsed or healthy; see the method"),
+    "active_units": ("dimensions", "dimensions with Var[mu] over the test images above `evaluate.active_threshold`"),
+    "kl": ("nats/image", "KL(q(z|x) ‖ N(0, I)), summed over dimensions, mean over test images"),
+    "shuffle_gain": ("", "1 − MSE with own code / MSE with another image's code; 0: the decoder ignores z"),
+    "train_total_loss": ("nats", "what the optimiser minimised, mean over the last epoch's augmented images"),
+    "train_reconstruction_per_dim": ("nats/dim", "its reconstruction term, mean over pixel-channels"),
+    "train_kl": ("nats/image", "its KL term, summed over dimensions"),
+    "train_mean_image_bce": ("nats/dim", "cross-entropy of the augmented training images if their mean is predicted"),
+    "test_negative_elbo": ("nats/image", "reconstruction summed over pixel-channels + KL, one posterior sample"),
+    "bce": ("nats/dim", "binary cross-entropy of test images given the decoded mu, mean over pixel-channels"),
+    "explained_information": ("", "(mean-image BCE − BCE) / (mean-image BCE − floor), test images, code = mu"),
+    "psnr_db": ("dB", "PSNR of the mean MSE over test images on [0, 1], code = mu"),
+    "psnr_db_mean_of_images": ("dB", "mean of each test image's PSNR, code = mu"),
+    "pca_psnr_db": ("dB", "PSNR of the mean MSE of PCA with as many components, same test images"),
+}
+
+
+class Study(NamedTuple):
+    """Everything the report shows, in the order of params.yaml."""
+
+    summary: pd.DataFrame
+    history: pd.DataFrame
+    dimensions: dict[str, np.ndarray]
+    baselines: dict[str, Any]
+    published: pd.DataFrame
+    pictures: dict[str, dict[str, np.ndarray]]
+
+
+def read(params: Params, paths: Paths) -> Study:
+    """StudyError names the first file that is missing or damaged."""
+    rows, histories, dimensions, pictures = [], [], {}, {}
+    for run in params.runs:
+        cell = {"run": run.name, "variant": run.variant, "latent_dim": run.latent_dim, "seed": run.seed}
+        rows.append(cell | _json(paths.metrics(run.name)))
+        histories.append(_csv(paths.model(run.name) / "history.csv").assign(**cell))
+        dimensions[run.name] = _csv(paths.dimensions(run.name))["kl"].to_numpy()
+        pictures[run.name] = {
+            kind: tiles(paths.samples(run.name) / f"{kind}.png")
+            for kind in ("originals", "reconstructions", "samples", "interpolations")
+        }
+    return Study(
+        pd.DataFrame(rows).set_index("run", drop=False),
+        pd.concat(histories, ignore_index=True),
+        dimensions,
+        _json(paths.baselines / "baselines.json"),
+        _csv(PUBLISHED),
+        pictures,
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+        return content
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{path} is missing or damaged: {error}; run `dvc repro`") from None
+
+
+def _csv(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{path} is missing or damaged: {error}; run `dvc repro`") from None

@@ -1,0 +1,198 @@
+"""The only mlflow import: one MLflow run for each fingerprint, written beside the files and never before them.
+
+MLflow is imported inside the functions that use it: it takes over a second, and training does not wait for it.
+"""
+
+import os
+import queue
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.params import Run
+from pipeline.paths import Paths
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# A tracking server that is away must cost seconds, not the minutes of MLflow's own defaults.
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+STEP_METRIC = "train_total_loss"  # present for every logged epoch: tells which epochs a store already has
+
+Log = Callable[[dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which MLflow run is meant, and what describes it."""
+
+    run: Run
+    fingerprint: str
+    dataset: str
+    dataset_sha256: str
+    experiment: str
+    paths: Paths
+
+
+@contextmanager
+def training_run(identity: Identity, history: list[dict[str, float]]) -> Iterator[Log]:
+    """Mirror a training: yields a function that hands an epoch's metrics over and returns at once.
+
+    A thread of its own talks to MLflow, first replaying the epochs of `history` that the store lacks. What it
+    cannot deliver is said once; training goes on. On leaving, the run becomes FINISHED, FAILED or KILLED.
+    """
+    epochs: queue.SimpleQueue[dict[str, float] | str] = queue.SimpleQueue()
+    for metrics in history:
+        epochs.put(metrics)
+    thread = threading.Thread(target=_mirror, args=(identity, epochs), daemon=True)
+    thread.start()
+    status = "FAILED"
+    try:
+        yield epochs.put
+        status = "FINISHED"
+    except (KeyboardInterrupt, SystemExit):
+        status = "KILLED"
+        raise
+    finally:
+        epochs.put(status)
+        thread.join()
+
+
+def _mirror(identity: Identity, epochs: "queue.SimpleQueue[dict[str, float] | str]") -> None:
+    try:
+        client, run_id = open_run(identity)
+        # A forced rerun of the same fingerprint gives the same metrics: each epoch is logged once.
+        logged = {metric.step for metric in client.get_metric_history(run_id, STEP_METRIC)}
+        while not isinstance(item := epochs.get(), str):
+            if item["epoch"] not in logged:
+                _log_metrics(client, run_id, item, step=int(item["epoch"]))
+        client.set_terminated(run_id, item)
+    # Whatever the tracker throws (its own errors, SQL, sockets, a full disk) must not reach the training.
+    except Exception as error:
+        _say_outage(error)
+
+
+def log_results(
+    identity: Identity, metrics: dict[str, Any], texts: dict[str, str], files: dict[str, list[Path]]
+) -> None:
+    """Add metrics, short texts (as tags) and files (by artifact folder) to the run of this fingerprint."""
+    try:
+        client, run_id = open_run(identity, reopen=False)
+        last = max((metric.step for metric in client.get_metric_history(run_id, STEP_METRIC)), default=0)
+        _log_metrics(client, run_id, metrics, step=last)
+        for key, text in texts.items():
+            client.set_tag(run_id, key, text)
+        for folder, paths in files.items():
+            for path in paths:
+                client.log_artifact(run_id, str(path), folder or None)
+    except Exception as error:  # see _mirror
+        _say_outage(error)
+
+
+def open_run(identity: Identity, reopen: bool = True) -> "tuple[MlflowClient, str]":
+    """The MLflow run of this fingerprint, made if there is none; `reopen` marks it RUNNING again."""
+    client = connect(identity.paths)
+    experiment = _experiment(client, identity)
+    found = client.search_runs([experiment], f"tags.fingerprint = '{identity.fingerprint}'", max_results=1)
+    if found:
+        run_id = found[0].info.run_id
+        if reopen:
+            client.update_run(run_id, status="RUNNING")
+        return client, run_id
+    run_id = client.create_run(experiment, run_name=identity.run.name, tags=_tags(identity)).info.run_id
+    _describe(client, run_id, identity)
+    if not reopen:
+        client.set_terminated(run_id, "FINISHED")
+    return client, run_id
+
+
+def connect(paths: Paths) -> "MlflowClient":
+    """A client of MLFLOW_TRACKING_URI, or of the repository's own SQLite store."""
+    for name, value in PATIENCE.items():
+        os.environ.setdefault(name, value)
+    import logging
+
+    # The first use of a database logs dozens of migration steps that no reader of a training needs.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.tracking_database}")
+
+
+def _experiment(client: "MlflowClient", identity: Identity) -> str:
+    from mlflow.exceptions import MlflowException
+
+    if existing := client.get_experiment_by_name(identity.experiment):
+        return existing.experiment_id
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "sqlite:")
+    # Beside a local database the artifacts need a place; a server chooses its own.
+    location = identity.paths.tracking_artifacts.as_uri() if uri.startswith("sqlite:") else None
+    try:
+        return client.create_experiment(identity.experiment, artifact_location=location)
+    except MlflowException:
+        # Another process was faster.
+        if existing := client.get_experiment_by_name(identity.experiment):
+            return existing.experiment_id
+        raise
+
+
+def _tags(identity: Identity) -> dict[str, str]:
+    commit = _git("rev-parse", "HEAD") or "unknown"
+    return {
+        "fingerprint": identity.fingerprint,
+        "dvc_stage": f"train@{identity.run.name}",
+        "dataset_sha256": identity.dataset_sha256,
+        "git_commit": commit,
+        "git_dirty": str(bool(_git("status", "--porcelain"))).lower(),
+        "mlflow.source.git.commit": commit,
+        "mlflow.source.name": "dvc repro",
+    }
+
+
+def _describe(client: "MlflowClient", run_id: str, identity: Identity) -> None:
+    """The parameters as they took effect, and the dataset."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag, Param
+
+    run = identity.run
+    effective = {"variant": run.variant, "latent_dim": run.latent_dim, "seed": run.seed} | run.recipe.model_dump()
+    client.log_batch(run_id, params=[Param(key, str(value)) for key, value in flattened(effective).items()])
+    client.log_dict(run_id, effective, "params.yaml")
+    # The store keeps 36 characters of a digest; the whole SHA-256 is a tag.
+    dataset = Dataset(identity.dataset, identity.dataset_sha256[:36], "local", f'{{"uri": "data/{identity.dataset}"}}')
+    client.log_inputs(run_id, datasets=[DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+
+
+def flattened(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"train": {"epochs": 50}} -> {"train.epochs": 50}."""
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _log_metrics(client: "MlflowClient", run_id: str, metrics: dict[str, Any], step: int) -> None:
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    numbers = {key: value for key, value in metrics.items() if isinstance(value, int | float) and key != "epoch"}
+    client.log_batch(run_id, metrics=[Metric(key, float(value), now, step) for key, value in numbers.items()])
+
+
+def _git(*arguments: str) -> str:
+    """Output of a git command; empty where there is no git or no repository."""
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _say_outage(error: Exception) -> None:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    print(f"MLflow could not be written ({reason[:200]}); every file is complete without it", flush=True)

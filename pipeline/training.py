@@ -1,0 +1,168 @@
+"""One step, the validation, and `fit`: a generator that yields each epoch's metrics and a resumable state."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from pipeline import StudyError
+from pipeline.data import batches
+from pipeline.model.vae import VAE
+from pipeline.objective import Terms, optimal_log_variance, terms
+from pipeline.params import Objective, Train
+
+# How fast the stored variance follows the batches' optimal one: an average over about 100 steps.
+VARIANCE_MOMENTUM = 0.99
+# Looking at a value on a GPU waits for it; this often a diverged run is noticed.
+CHECK_EVERY = 10
+VALIDATION_BATCH = 500
+
+
+@dataclass
+class State:
+    """Everything that changes while training: what a killed run needs to end with the same bytes.
+
+    `history` has each epoch's metrics; `seconds` how long each took, which alone differs between equal runs.
+    """
+
+    model: VAE
+    optimizer: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.ReduceLROnPlateau
+    generator: torch.Generator
+    history: list[dict[str, float]]
+    seconds: list[float]
+
+
+class Epoch(NamedTuple):
+    """Metrics of one epoch (deterministic), and how long its training steps took (not)."""
+
+    metrics: dict[str, float]
+    seconds: float
+    images_per_second: float
+
+
+def choose_device() -> torch.device:
+    """CUDA where there is one, else Apple's MPS, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def new_state(model: VAE, train: Train, seed: int) -> State:
+    """An untrained state; `seed` drives the order of the data, the augmentation and the noise."""
+    # foreach/fused implementations differ in rounding between devices, not between runs on one.
+    optimizer = torch.optim.Adam(model.parameters(), lr=train.learning_rate, fused=True)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, factor=train.scheduler.factor, patience=train.scheduler.patience
+    )
+    return State(model, optimizer, scheduler, torch.Generator().manual_seed(seed), history=[], seconds=[])
+
+
+def step(state: State, images: Tensor, objective: Objective, train: Train) -> tuple[Terms, dict[str, Tensor]]:
+    """One optimiser step on images [B, C, H, W] in [0, 1]; the terms and what else is watched, as tensors."""
+    model = state.model
+    noise = torch.randn(len(images), model.latent_dim, generator=state.generator).to(images.device)
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=train.precision == "bf16"):
+        output = model(images, noise)
+    log_variance = _log_variance(model, output.decoded, images, objective)
+    loss = terms(model, output, images, objective.reduction, objective.beta, log_variance)
+    state.optimizer.zero_grad()
+    loss.total_loss.mean().backward()
+    grad_norm = clip_grad_norm_(model.parameters(), train.clip_grad_norm)
+    state.optimizer.step()
+    watched = {"mu_mean": output.mu.mean(), "logvar_mean": output.logvar.mean(), "grad_norm": grad_norm}
+    return loss, {name: value.detach() for name, value in watched.items()}
+
+
+def _log_variance(model: VAE, decoded: Tensor, images: Tensor, objective: Objective) -> Tensor:
+    """The Gaussian variance of this step; the stored one follows it and is what evaluation uses."""
+    if model.likelihood == "bernoulli" or objective.variance != "optimal":
+        return model.log_variance
+    log_variance = optimal_log_variance(decoded, images)
+    model.log_variance.lerp_(log_variance, 1 - VARIANCE_MOMENTUM)
+    return log_variance
+
+
+@torch.no_grad()
+def validate(model: VAE, images: Tensor, objective: Objective, seed: int, prefix: str) -> dict[str, float]:
+    """Means over all images (uint8, not augmented) of each term, one posterior sample an image, nats per image."""
+    generator = torch.Generator().manual_seed(seed)
+    sums = torch.zeros(5, dtype=torch.float64)
+    for part in images.split(VALIDATION_BATCH):
+        x = batches.scaled(part)
+        noise = torch.randn(len(x), model.latent_dim, generator=generator).to(x.device)
+        output = model(x, noise)
+        loss = terms(model, output, x, objective.reduction, objective.beta, model.log_variance)
+        means = [*loss, output.mu.mean(1), output.logvar.mean(1)]
+        sums += torch.stack([value.double().sum() for value in means]).cpu()
+    return _named(prefix, (sums / len(images)).tolist(), images[0].numel())
+
+
+def _named(prefix: str, means: list[float], size: int) -> dict[str, float]:
+    """The five means under the names that CSV, JSON, MLflow and the report share."""
+    total_loss, reconstruction, kl, mu_mean, logvar_mean = means
+    return {
+        f"{prefix}_total_loss": total_loss,
+        f"{prefix}_reconstruction": reconstruction,
+        f"{prefix}_reconstruction_per_dim": reconstruction / size,
+        f"{prefix}_kl": kl,
+        f"{prefix}_negative_elbo": reconstruction + kl,
+        f"{prefix}_mu_mean": mu_mean,
+        f"{prefix}_logvar_mean": logvar_mean,
+    }
+
+
+def train_epoch(
+    state: State, images: Tensor, objective: Objective, train: Train, on_step: Callable[[], object]
+) -> dict[str, float]:
+    """Every training image once; means over the epoch's images. StudyError as soon as the loss is not finite."""
+    sums = torch.zeros(6, dtype=torch.float64, device=images.device)
+    augment = train.augment
+    stream = batches.shuffled(images, train.batch_size, augment.flip, augment.crop_padding, state.generator)
+    for number, x in enumerate(stream):
+        loss, watched = step(state, x, objective, train)
+        values = [*(term.detach().mean() for term in loss), *watched.values()]
+        sums += torch.stack([value.double() for value in values]) * len(x)
+        if number % CHECK_EVERY == 0:
+            _require_finite(sums, len(state.history) + 1, number)
+        on_step()
+    _require_finite(sums, len(state.history) + 1, number)
+    *means, grad_norm = (sums / len(images)).tolist()
+    return _named("train", means, images[0].numel()) | {"grad_norm": grad_norm}
+
+
+def fit(
+    state: State,
+    train_images: Tensor,
+    validation_images: Tensor,
+    objective: Objective,
+    train: Train,
+    seed: int,
+    on_step: Callable[[], object] = lambda: None,
+) -> Iterator[Epoch]:
+    """Train up to `train.epochs` from wherever `state` is; yields after each epoch, when `state` is consistent."""
+    for epoch in range(len(state.history) + 1, train.epochs + 1):
+        start = time.perf_counter()
+        state.model.train()
+        learning_rate = state.optimizer.param_groups[0]["lr"]
+        metrics: dict[str, Any] = {"epoch": epoch}
+        metrics |= train_epoch(state, train_images, objective, train, on_step)
+        seconds = time.perf_counter() - start
+        state.model.eval()
+        metrics |= validate(state.model, validation_images, objective, seed, "validation")
+        metrics["learning_rate"] = learning_rate
+        state.scheduler.step(metrics["validation_total_loss"])
+        state.history.append(metrics)
+        yield Epoch(metrics, seconds, len(train_images) / seconds)
+
+
+def _require_finite(sums: Tensor, epoch: int, number: int) -> None:
+    if not bool(torch.isfinite(sums).all()):
+        raise StudyError(
+            f"training diverged: the loss or its gradient is nan or infinite at epoch {epoch}, by step {number}; "
+            "lower train.learning_rate or train.clip_grad_norm"
+        )
