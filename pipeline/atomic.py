@@ -20,8 +20,8 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         # mkstemp makes files private; artefacts are as readable as any other file of the project.
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
@@ -43,10 +43,10 @@ def folder(path: Path) -> Iterator[Path]:
     filling = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
         yield filling
-        os.chmod(filling, 0o755)
+        filling.chmod(0o755)  # mkdtemp makes folders private; these are like any other of the project
         if path.exists():
             shutil.rmtree(path)
-        os.replace(filling, path)
+        filling.replace(path)
     except BaseException:
         shutil.rmtree(filling, ignore_errors=True)
         raise

@@ -31,7 +31,7 @@ def load_model(path: Path) -> tuple[VAE, dict[str, Any]]:
         model.load_state_dict(load_file(path / "weights.safetensors"))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise StudyError(f"{path} holds no usable model: {error}; run `dvc repro` to train it") from None
-    return model.to(memory_format=torch.channels_last).eval(), about  # type: ignore[call-overload]  # missing in torch's stubs
+    return model.to(memory_format=torch.channels_last).eval(), about
 
 
 def save_state(folder: Path, fingerprint: str, state: State) -> None:

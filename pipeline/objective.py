@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.model.vae import Output, VAE
+from pipeline.model.vae import VAE, Output
 
 
 class Terms(NamedTuple):

@@ -192,9 +192,7 @@ class Params(Section):
         for run in self.runs:
             if run.name == name:
                 return run
-        raise StudyError(
-            f"params.yaml has no run {name!r}; its study has: {', '.join(run.name for run in self.runs)}"
-        )
+        raise StudyError(f"params.yaml has no run {name!r}; its study has: {', '.join(run.name for run in self.runs)}")
 
 
 def overlaid(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

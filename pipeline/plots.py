@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", ":")
@@ -26,7 +27,9 @@ def _styled(axes, title: str, x: str, y: str) -> None:  # type: ignore[no-untype
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def loss_curves(history: pd.DataFrame, title: str, mean_image: float | None = None, floor: float | None = None) -> Figure:
+def loss_curves(
+    history: pd.DataFrame, title: str, mean_image: float | None = None, floor: float | None = None
+) -> Figure:
     """Total loss and KL by epoch, a line for each run; `history` has the columns of history.csv and `run`.
 
     `mean_image` and `floor` are levels of the total loss to draw in where the loss has the same scale.
@@ -45,6 +48,7 @@ def loss_curves(history: pd.DataFrame, title: str, mean_image: float | None = No
     _styled(right, f"{title}: KL", "epoch", "KL, nats per image")
     right.set_yscale("symlog", linthresh=0.1)
     for axes in (left, right):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(fontsize=7, loc="best")
     return figure
 
@@ -74,8 +78,8 @@ def kl_per_dimension(profiles: dict[str, np.ndarray]) -> Figure:
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     axes = figure.subplots()
     for index, (run, kl) in enumerate(profiles.items()):
-        style = {"color": COLOURS[index % len(COLOURS)], "linestyle": LINES[index // len(COLOURS) % len(LINES)]}
-        axes.plot(np.arange(1, len(kl) + 1), np.sort(kl)[::-1], label=run, **style)
+        colour, line = COLOURS[index % len(COLOURS)], LINES[index // len(COLOURS) % len(LINES)]
+        axes.plot(np.arange(1, len(kl) + 1), np.sort(kl)[::-1], label=run, color=colour, linestyle=line)
     axes.set_yscale("symlog", linthresh=1e-3)
     axes.set_xscale("log")
     _styled(axes, "KL of each dimension, sorted", "dimension", "KL, nats")

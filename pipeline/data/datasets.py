@@ -36,8 +36,8 @@ def fetch(name: str, source: str | None) -> Dataset:
     arrays = LOADERS[name](Path(source) if source else None)
     digest = hashlib.sha256()
     for array in arrays:
-        digest.update(np.ascontiguousarray(array))
-    return Dataset(name, *arrays, sha256=digest.hexdigest())
+        digest.update(np.ascontiguousarray(array).data)
+    return Dataset(name, *arrays, digest.hexdigest())
 
 
 def save(dataset: Dataset, path: Path) -> None:
@@ -45,7 +45,7 @@ def save(dataset: Dataset, path: Path) -> None:
     with atomic.folder(path) as folder:
         for part in PARTS:
             np.save(folder / f"{part}.npy", getattr(dataset, part), allow_pickle=False)
-        description = {"name": dataset.name, "sha256": dataset.sha256}
+        description: dict[str, object] = {"name": dataset.name, "sha256": dataset.sha256}
         description |= {part: list(getattr(dataset, part).shape) for part in PARTS}
         atomic.write_json(folder / "dataset.json", description)
 
@@ -54,10 +54,10 @@ def load(path: Path) -> Dataset:
     """Open a saved dataset; the arrays are mapped from the disk, not read. StudyError if it is not whole."""
     try:
         description = json.loads((path / "dataset.json").read_text())
-        arrays = [np.load(path / f"{part}.npy", mmap_mode="r", allow_pickle=False) for part in PARTS]
-        if any(list(array.shape) != description[part] for part, array in zip(PARTS, arrays, strict=True)):
+        arrays = {part: np.load(path / f"{part}.npy", mmap_mode="r", allow_pickle=False) for part in PARTS}
+        if any(list(array.shape) != description[part] for part, array in arrays.items()):
             raise ValueError("its arrays do not have the sizes that dataset.json says")
-        return Dataset(description["name"], *arrays, sha256=description["sha256"])
+        return Dataset(name=description["name"], sha256=description["sha256"], **arrays)
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise StudyError(f"{path} is not a fetched dataset: {error}; run `dvc repro fetch`") from None
 

@@ -71,13 +71,13 @@ def evaluate(
         "bce": bce,
         "mean_image_bce": figures["mean_image_bce"],
         "bce_floor": figures["bce_floor"],
-        "explained_information": distortion.explained_information(
-            bce, figures["mean_image_bce"], figures["bce_floor"]
-        ),
+        "explained_information": distortion.explained_information(bce, figures["mean_image_bce"], figures["bce_floor"]),
     }
     metrics |= training_figures(run, baselines, history)
     kl = float(codes.kl.double().sum(1).mean())
-    verdict = collapse.diagnose(codes.mu, chosen.active_threshold, mse, shuffled_mse(model, test_images, codes.mu, chosen.seed), kl)
+    verdict = collapse.diagnose(
+        codes.mu, chosen.active_threshold, mse, shuffled_mse(model, test_images, codes.mu, chosen.seed), kl
+    )
     metrics |= {
         "kl": kl,
         "active_units": verdict.active_units,

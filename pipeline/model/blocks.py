@@ -1,6 +1,7 @@
 """The convolutional encoder and decoder bodies, and the drawing of initial weights."""
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -18,7 +19,7 @@ def decoder_body(image_channels: int, channels: list[int]) -> nn.Sequential:
     """The encoder mirrored with transposed convolutions; no activation after the last."""
     widths = [*reversed(channels), image_channels]
     layers: list[nn.Module] = []
-    for width_in, width_out in zip(widths, widths[1:], strict=False):
+    for width_in, width_out in pairwise(widths):
         layers += [nn.ReLU(), nn.ConvTranspose2d(width_in, width_out, 4, stride=2, padding=1)]
     return nn.Sequential(*layers)
 

@@ -19,7 +19,6 @@ DIGITS = {"latent_dim": 0, "seed": 0, "epochs": 0, "active_units": 0, "psnr_db":
 
 def write(study: Study, params: Params, folder: Path) -> None:
     """Write report.md, summary.csv and figures/ into the reports folder."""
-    study.summary[list(COLUMNS)].to_csv(index=False)
     atomic.write_text(folder / "summary.csv", study.summary[list(COLUMNS)].to_csv(index=False))
     with atomic.folder(folder / "figures") as figures:
         for name, figure in drawn(study, params):
@@ -119,6 +118,12 @@ def drawn(study: Study, params: Params) -> Iterator[tuple[str, Any]]:
         return [(run, pictures[kind][0, :columns]) for run, pictures in study.pictures.items()]
 
     originals = [("test images", first["originals"][0, :columns])]
-    yield "reconstructions", plots.labelled_rows(originals + of_every_run("reconstructions"), "Reconstructions (code = mu)")
+    yield (
+        "reconstructions",
+        plots.labelled_rows(originals + of_every_run("reconstructions"), "Reconstructions (code = mu)"),
+    )
     yield "samples", plots.labelled_rows(of_every_run("samples"), "Samples, z ~ N(0, I)")
-    yield "interpolations", plots.labelled_rows(of_every_run("interpolations"), "Interpolations between two test images")
+    yield (
+        "interpolations",
+        plots.labelled_rows(of_every_run("interpolations"), "Interpolations between two test images"),
+    )

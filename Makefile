@@ -1,0 +1,56 @@
+# Every target sets up what it needs; nothing is installed twice. `make help` lists them.
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTHON ?= $(shell command -v python3.11 || echo python3)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo repro check test test-slow lint format ui lock
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(READY): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+		{ echo 'error: Python 3.11 is needed; found: '"$$($(PYTHON) --version 2>&1)"'. Set PYTHON=/path/to/python3.11'; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	@echo 'Installing the pinned dependencies (minutes, once) ...'
+	@$(BIN)/pip install -q -q -r requirements.lock
+	@touch $(READY)
+
+setup: $(READY)  ## create .venv with the pinned dependencies
+
+demo: $(READY)  ## the whole pipeline on real CIFAR-10 with small parameters, in minutes
+	@python -m pipeline demo
+
+repro: $(READY)  ## the study that params.yaml describes
+	@python -m pipeline check
+	@dvc repro
+
+check: $(READY)  ## check params.yaml
+	@python -m pipeline check
+
+test: $(READY)  ## the fast tests: no network, no data
+	@python -m pytest -m 'not slow'
+
+test-slow: $(READY)  ## the tests that run the whole pipeline
+	@python -m pytest -m slow
+
+lint: $(READY)  ## ruff and mypy
+	@ruff check . && ruff format --check . && mypy
+
+format: $(READY)  ## let ruff rewrite what it can
+	@ruff check --fix . ; ruff format .
+
+ui: $(READY)  ## MLflow on http://127.0.0.1:5000
+	@mlflow ui --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1 --port $(or $(PORT),5000)
+
+lock:  ## renew requirements.lock from pyproject.toml's ranges, in a fresh environment
+	$(PYTHON) -m venv --clear .lock-venv
+	.lock-venv/bin/pip install -q -q '.[dev]'
+	@echo '# Exact versions of `make lock`; CUDA wheels exist for Linux on x86-64 alone.' > requirements.lock
+	.lock-venv/bin/pip freeze --exclude vae-cifar10-study | \
+		sed -E "/^(nvidia-|cuda-|triton)/s/$$/ ; sys_platform == 'linux' and platform_machine == 'x86_64'/" >> requirements.lock
+	rm -rf .lock-venv build *.egg-info
