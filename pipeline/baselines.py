@@ -1,62 +1,27 @@
 """What a VAE must beat: the mean image, principal components, and a Gaussian, fitted to the training images."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pipeline.data.batches import scaled
 from pipeline.metrics.distortion import cross_entropy, entropy
-
-CHUNK = 5_000
-# Directions with less variance than rounding to 8 bits adds carry no information about the images.
-ROUNDING_VARIANCE = (1 / 255) ** 2 / 12
+from pipeline.model.pca import CHUNK, PCA
 
 
-class Moments(NamedTuple):
-    """Of images as vectors in [0, 1]: mean [D], covariance [D, D], and the mean binary entropy [C, H, W]."""
-
-    mean: Tensor
-    covariance: Tensor
-    entropy: Tensor
+def mean_entropy(images: Tensor) -> Tensor:
+    """Mean over uint8 images [N, C, H, W] of each pixel-channel's binary entropy, [C, H, W], nats."""
+    return torch.stack([entropy(scaled(part)).double().sum(0) for part in images.split(CHUNK)]).sum(0) / len(images)
 
 
-def moments(images: Tensor) -> Moments:
-    """Exact first and second moments of uint8 images [N, C, H, W], accumulated in float64."""
-    size = images[0].numel()
-    total, product = torch.zeros(size, dtype=torch.float64), torch.zeros(size, size, dtype=torch.float64)
-    entropies = torch.zeros(images.shape[1:], dtype=torch.float64)
-    for part in images.split(CHUNK):
-        x = scaled(part)
-        entropies += entropy(x).double().sum(0)
-        centred = x.flatten(1) - 0.5  # near zero mean, so that float32 products keep their precision
-        total += centred.double().sum(0)
-        product += (centred.T @ centred).double()
-    mean = total / len(images)
-    return Moments(mean + 0.5, product / len(images) - mean.outer(mean), entropies / len(images))
-
-
-class PCA(NamedTuple):
-    """Principal components: mean [D], components [D, D] (rows, by falling variance) and their variances [D]."""
-
-    mean: Tensor
-    components: Tensor
-    variances: Tensor
-
-
-def pca(fitted: Moments) -> PCA:
-    """Principal components from the moments (Pearson 1901), float64."""
-    variances, vectors = torch.linalg.eigh(fitted.covariance)
-    return PCA(fitted.mean, vectors.flip(1).T, variances.flip(0).clamp(min=ROUNDING_VARIANCE))
-
-
-def mean_square_scores(components: PCA, images: Tensor) -> Tensor:
+def mean_square_scores(pca: PCA, images: Tensor) -> Tensor:
     """Mean over uint8 images of the squared projection on each component, [D]."""
-    total = torch.zeros_like(components.variances)
-    basis = components.components.T.float()
+    total = torch.zeros_like(pca.variances)
+    basis = pca.components.T.float()
     for part in images.split(CHUNK):
-        total += ((scaled(part).flatten(1) - components.mean.float()) @ basis).square().double().sum(0)
+        total += ((scaled(part).flatten(1) - pca.mean.float()) @ basis).square().double().sum(0)
     return total / len(images)
 
 
@@ -84,11 +49,11 @@ def ppca_bits_per_dim(variances: Tensor, scores: Tensor) -> Tensor:
     return nats / size / math.log(2) + 8
 
 
-def measure(fitted: Moments, components: PCA, test_images: Tensor) -> dict[str, Any]:
+def measure(pca: PCA, test_images: Tensor) -> dict[str, Any]:
     """Every baseline's figures on the test images (uint8), under the keys that the report uses."""
-    scores = mean_square_scores(components, test_images)
-    bits = ppca_bits_per_dim(components.variances, scores)
-    image = fitted.mean.float().reshape(test_images.shape[1:])
+    scores = mean_square_scores(pca, test_images)
+    bits = ppca_bits_per_dim(pca.variances, scores)
+    image = pca.mean.float().reshape(test_images.shape[1:])
     bce = [cross_entropy(image.expand_as(x), x) for x in map(scaled, test_images.split(CHUNK))]
     floor = [entropy(scaled(part)).flatten(1).mean(1) for part in test_images.split(CHUNK)]
     return {

@@ -69,6 +69,7 @@ class Data(Section):
 
 class Model(Section):
     channels: list[PositiveInt] = Field(min_length=1, max_length=5)
+    linear_path: bool
 
 
 class Objective(Section):

@@ -8,6 +8,7 @@ from pipeline import atomic, checkpoint, tracking
 from pipeline.data import batches, datasets
 from pipeline.fingerprint import fingerprint
 from pipeline.model.blocks import initialise
+from pipeline.model.pca import fit_pca, start_from_pca
 from pipeline.model.vae import VAE
 from pipeline.params import Params, Run
 from pipeline.paths import Paths
@@ -22,7 +23,7 @@ def main(run: Run, params: Params, paths: Paths) -> None:
     train_images = torch.from_numpy(dataset.train_images[chosen.numpy()]).to(device)
     validation_images = torch.from_numpy(dataset.train_images[held_out.numpy()]).to(device)
 
-    state = untrained(run, list(train_images.shape[1:]), device)
+    state = untrained(run, train_images, device)
     identity = fingerprint(run, dataset.sha256, device.type, torch.__version__)
     folder = paths.state(identity)
     if checkpoint.resume(folder, identity, state):
@@ -43,10 +44,13 @@ def main(run: Run, params: Params, paths: Paths) -> None:
     checkpoint.forget_states(folder)
 
 
-def untrained(run: Run, image_shape: list[int], device: torch.device) -> State:
-    recipe = run.recipe
-    model = VAE(image_shape, run.latent_dim, recipe.model.channels, recipe.objective.likelihood)
+def untrained(run: Run, train_images: torch.Tensor, device: torch.device) -> State:
+    recipe, image_shape = run.recipe, list(train_images.shape[1:])
+    architecture = (image_shape, run.latent_dim, recipe.model.channels, recipe.objective.likelihood)
+    model = VAE(*architecture, linear_path=recipe.model.linear_path)
     initialise(model, torch.Generator().manual_seed(run.seed))
+    if recipe.model.linear_path:
+        start_from_pca(model, fit_pca(train_images.cpu()))
     if isinstance(recipe.objective.variance, float):
         model.log_variance.fill_(recipe.objective.variance).log_()
     return new_state(model.to(device, memory_format=torch.channels_last), recipe.train, run.seed)  # type: ignore[call-overload]  # missing in torch's stubs
