@@ -35,7 +35,7 @@ def read_members(archive: Path) -> dict[str, bytes]:
     members: dict[str, bytes] = {}
     total = 0
     try:
-        with tarfile.open(archive, "r:*") as tar:
+        with tarfile.open(archive, "r:gz") as tar:
             for count, member in enumerate(tar):
                 path = PurePosixPath(member.name)
                 if path.is_absolute() or ".." in path.parts:
@@ -51,7 +51,7 @@ def read_members(archive: Path) -> dict[str, bytes]:
                 if content is not None:
                     members[path.name] = content.read()
     except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError, OverflowError) as error:
-        raise StudyError(f"{archive}: damaged or not a tar archive: {error}") from None
+        raise StudyError(f"{archive}: damaged or not a tar.gz archive: {error}") from None
     return members
 
 

@@ -17,6 +17,7 @@ READ_SECONDS = 30
 WINDOW_SECONDS = 30
 MINIMUM_BYTES_PER_SECOND = 30_000
 NPM_SECONDS = 900
+CHUNK = 1 << 16
 
 
 def cache_folder() -> Path:
@@ -55,7 +56,7 @@ def _copy(response: requests.Response, file, url: str, done: int, total: int | N
     window_start, window_bytes = time.monotonic(), 0
     with Progress(*columns, TimeRemainingColumn()) as progress:
         task = progress.add_task(f"Downloading {url.rsplit('/', 1)[-1]}", total=total, completed=done)
-        for chunk in response.iter_content(1 << 16):
+        for chunk in response.iter_content(CHUNK):
             file.write(chunk)
             progress.advance(task, len(chunk))
             window_bytes += len(chunk)

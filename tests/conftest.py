@@ -1,0 +1,47 @@
+"""What several tests share: the shipped parameters, and small real-format datasets."""
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.params import Params, load
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture()
+def params() -> Params:
+    """The parameters that the project ships."""
+    return load(ROOT / "params.yaml")
+
+
+@pytest.fixture(scope="session")
+def small_images() -> np.ndarray:
+    """300 smooth colour images, uint8 [300, 3, 32, 32]: a few random blobs each, not noise."""
+    generator = np.random.default_rng(0)
+    coarse = generator.integers(0, 256, (300, 3, 4, 4)).astype(np.float64)
+    smooth = np.kron(coarse, np.ones((8, 8)))
+    return (0.5 * smooth + 0.5 * np.roll(smooth, 4, axis=(2, 3))).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def mnist_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as torchvision keeps MNIST: 600 + 200 small digits-like images in the official idx format."""
+    root = tmp_path_factory.mktemp("mnist")
+    raw = root / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    generator = np.random.default_rng(1)
+    for name, count in (("train", 600), ("t10k", 200)):
+        coarse = generator.integers(0, 256, (count, 7, 7)).astype(np.uint8)
+        images, labels = np.kron(coarse, np.ones((4, 4), np.uint8)), generator.integers(0, 10, count).astype(np.uint8)
+        files = {
+            f"{name}-images-idx3-ubyte": struct.pack(">IIII", 0x803, count, 28, 28) + images.tobytes(),
+            f"{name}-labels-idx1-ubyte": struct.pack(">II", 0x801, count) + labels.tobytes(),
+        }
+        for file, content in files.items():
+            (raw / file).write_bytes(content)
+            (raw / f"{file}.gz").write_bytes(gzip.compress(content))
+    return root

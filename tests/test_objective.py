@@ -1,0 +1,59 @@
+"""Every term agrees with torch.distributions and closed forms."""
+
+import math
+
+import pytest
+import torch
+from torch.distributions import Bernoulli, Normal, kl_divergence
+
+from pipeline.model.vae import VAE, Output
+from pipeline.objective import bernoulli_nll, gaussian_nll, kl_standard_normal, optimal_log_variance, terms
+
+G = torch.Generator().manual_seed(0)
+MU, LOGVAR = torch.randn(5, 7, generator=G), torch.randn(5, 7, generator=G)
+IMAGES, DECODED = torch.rand(5, 3, 32, 32, generator=G), torch.randn(5, 3, 32, 32, generator=G)
+
+
+def test_kl_is_that_of_torch_distributions() -> None:
+    expected = kl_divergence(Normal(MU, (0.5 * LOGVAR).exp()), Normal(0.0, 1.0))
+    assert torch.allclose(kl_standard_normal(MU, LOGVAR), expected, atol=1e-6)
+    assert kl_standard_normal(torch.zeros(1, 3), torch.zeros(1, 3)).tolist() == [[0, 0, 0]]
+
+
+def test_bernoulli_is_the_log_probability_summed_over_pixels() -> None:
+    binary = (IMAGES > 0.5).float()
+    expected = -Bernoulli(logits=DECODED).log_prob(binary).flatten(1).sum(1)
+    assert torch.allclose(bernoulli_nll(DECODED, binary), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("log_variance", [-4.0, 0.0, 1.5])
+def test_gaussian_is_the_log_probability_summed_over_pixels(log_variance: float) -> None:
+    expected = -Normal(DECODED, math.exp(log_variance / 2)).log_prob(IMAGES).flatten(1).sum(1)
+    assert torch.allclose(gaussian_nll(DECODED, IMAGES, torch.tensor(log_variance)), expected, rtol=1e-5)
+
+
+def test_the_optimal_variance_is_the_best_one() -> None:
+    best = optimal_log_variance(DECODED, IMAGES)
+    at_best = gaussian_nll(DECODED, IMAGES, best).mean()
+    for shift in (-0.1, 0.1):
+        assert gaussian_nll(DECODED, IMAGES, best + shift).mean() > at_best
+    size = IMAGES[0].numel()
+    assert at_best.item() == pytest.approx(size / 2 * (math.log(2 * math.pi) + best.item() + 1), rel=1e-5)
+
+
+@pytest.mark.parametrize(("reduction", "weight"), [("sum", 1.0), ("mean", 1 / 3072)])
+def test_the_reduction_weights_the_reconstruction_alone(reduction: str, weight: float) -> None:
+    model = VAE([3, 32, 32], 7, [4, 8], "bernoulli")
+    loss = terms(model, Output(DECODED, MU, LOGVAR), IMAGES, reduction, 0.5, torch.tensor(0.0))
+    assert torch.allclose(loss.kl, kl_standard_normal(MU, LOGVAR).sum(1))
+    assert torch.allclose(loss.reconstruction, bernoulli_nll(DECODED, IMAGES))
+    assert torch.allclose(loss.total_loss, weight * loss.reconstruction + 0.5 * loss.kl)
+
+
+def test_the_source_reports_loss_is_a_decoder_variance_of_hundreds() -> None:
+    """Dividing the reconstruction by 3,072 equals a KL weight of 3,072: its dimensions cannot pay for themselves."""
+    model = VAE([3, 32, 32], 7, [4, 8], "bernoulli")
+    output = Output(DECODED, MU, LOGVAR)
+    averaged = terms(model, output, IMAGES, "mean", 1.0, torch.tensor(0.0)).total_loss
+    weighted = terms(model, output, IMAGES, "sum", 3072.0, torch.tensor(0.0)).total_loss
+    assert torch.allclose(3072 * averaged, weighted, rtol=1e-5)

@@ -1,0 +1,165 @@
+"""Training repeats itself byte for byte, resumes byte for byte, and stops when it diverges."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline import StudyError, checkpoint
+from pipeline.model.blocks import initialise
+from pipeline.model.vae import VAE
+from pipeline.params import Objective, Train
+from pipeline.training import State, fit, new_state, validate
+
+GAUSSIAN = Objective(likelihood="gaussian", variance="optimal", reduction="sum", beta=1.0)
+BERNOULLI = Objective(likelihood="bernoulli", variance="optimal", reduction="mean", beta=1.0)
+
+
+def settings(**changes: object) -> Train:
+    values = {
+        "epochs": 4, "batch_size": 64, "learning_rate": 1e-3, "clip_grad_norm": 100.0, "precision": "fp32",
+        "scheduler": {"factor": 0.5, "patience": 0}, "augment": {"flip": True, "crop_padding": 4},
+    }  # fmt: skip  # two lines read better
+    return Train.model_validate(values | changes)
+
+
+def untrained(train: Train, likelihood: str = "gaussian") -> State:
+    model = VAE([3, 32, 32], 6, [8, 8], likelihood)
+    initialise(model, torch.Generator().manual_seed(0))
+    return new_state(model, train, seed=0)
+
+
+def weights(state: State) -> list[bytes]:
+    return [tensor.numpy().tobytes() for tensor in state.model.state_dict().values()]
+
+
+@pytest.fixture(scope="module")
+def images(small_images: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(small_images[:250]), torch.from_numpy(small_images[250:])
+
+
+def run(state: State, images: tuple[torch.Tensor, torch.Tensor], train: Train, objective: Objective = GAUSSIAN) -> State:
+    for _ in fit(state, *images, objective, train, seed=0):
+        pass
+    return state
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_same_run_twice_is_the_same_bytes(images: tuple, precision: str) -> None:
+    train = settings(precision=precision, epochs=2)
+    first, second = run(untrained(train), images, train), run(untrained(train), images, train)
+    assert weights(first) == weights(second)
+    assert first.history == second.history
+
+
+@pytest.mark.parametrize("stopped_after", [1, 2, 3])
+def test_a_killed_run_resumes_to_the_same_bytes(images: tuple, tmp_path: Path, stopped_after: int) -> None:
+    train = settings()
+    undisturbed = run(untrained(train), images, train)
+    killed = untrained(train)
+    for epoch in fit(killed, *images, GAUSSIAN, train, seed=0):
+        killed.seconds.append(epoch.seconds)
+        checkpoint.save_state(tmp_path, "abc", killed)
+        if epoch.metrics["epoch"] == stopped_after:
+            break
+    resumed = untrained(train)
+    assert checkpoint.resume(tmp_path, "abc", resumed)
+    assert len(resumed.history) == stopped_after
+    run(resumed, images, train)
+    assert weights(resumed) == weights(undisturbed)
+    assert resumed.history == undisturbed.history
+
+
+def test_foreign_and_torn_checkpoints_are_ignored_with_a_warning(
+    images: tuple, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = settings(epochs=2)
+    state = untrained(train)
+    for _ in fit(state, *images, GAUSSIAN, train, seed=0):
+        checkpoint.save_state(tmp_path, "abc", state)
+    newest, older = checkpoint.saved_states(tmp_path)
+    newest.write_bytes(newest.read_bytes()[:-100])
+    fresh = untrained(train)
+    assert checkpoint.resume(tmp_path, "abc", fresh)
+    assert len(fresh.history) == 1, "the older one is used"
+    assert f"{newest} ignored" in capsys.readouterr().out
+    older.write_bytes(b"\x80\x04rubbish")
+    untouched = untrained(train)
+    before = weights(untouched)
+    assert not checkpoint.resume(tmp_path, "abc", untouched)
+    assert not checkpoint.resume(tmp_path, "other", untouched)
+    assert weights(untouched) == before
+
+
+def test_only_the_last_two_checkpoints_are_kept(images: tuple, tmp_path: Path) -> None:
+    train = settings()
+    state = untrained(train)
+    for _ in fit(state, *images, GAUSSIAN, train, seed=0):
+        checkpoint.save_state(tmp_path, "abc", state)
+    assert [path.name for path in checkpoint.saved_states(tmp_path)] == ["epoch-00004.safetensors", "epoch-00003.safetensors"]
+    checkpoint.forget_states(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_comes_back_and_a_damaged_one_is_refused(tmp_path: Path) -> None:
+    model = untrained(settings()).model
+    checkpoint.save_model(tmp_path, model, {"fingerprint": "abc"})
+    loaded, about = checkpoint.load_model(tmp_path)
+    assert about["fingerprint"] == "abc"
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, loaded.state_dict()[name])
+    content = (tmp_path / "weights.safetensors").read_bytes()
+    for damaged in (content[:-10], b"", b"\x80\x04N."):
+        (tmp_path / "weights.safetensors").write_bytes(damaged)
+        with pytest.raises(StudyError, match="no usable model"):
+            checkpoint.load_model(tmp_path)
+
+
+def test_every_epoch_reports_each_term_and_they_add_up(images: tuple) -> None:
+    train = settings(epochs=1)
+    (epoch,) = fit(untrained(train, "bernoulli"), *images, BERNOULLI, train, seed=0)
+    m = epoch.metrics
+    for part in ("train", "validation"):
+        assert m[f"{part}_total_loss"] == pytest.approx(m[f"{part}_reconstruction_per_dim"] + m[f"{part}_kl"], rel=1e-5)
+        assert m[f"{part}_reconstruction"] == pytest.approx(3072 * m[f"{part}_reconstruction_per_dim"])
+        assert m[f"{part}_negative_elbo"] == pytest.approx(m[f"{part}_reconstruction"] + m[f"{part}_kl"])
+    assert {"epoch", "learning_rate", "grad_norm", "train_mu_mean", "train_logvar_mean"} <= m.keys()
+    assert epoch.images_per_second > 0
+
+
+def test_training_improves_and_the_plateau_lowers_the_learning_rate(images: tuple) -> None:
+    train = settings(epochs=12, learning_rate=3e-3, scheduler={"factor": 0.1, "patience": 0})
+    history = run(untrained(train), images, train).history
+    assert history[-1]["train_negative_elbo"] < history[0]["train_negative_elbo"]
+    rates = [row["learning_rate"] for row in history]
+    assert rates[0] == 3e-3
+    worse = [i for i in range(1, 12) if history[i]["validation_total_loss"] >= min(r["validation_total_loss"] for r in history[:i])]
+    assert all(rates[i + 1] < rates[i] for i in worse if i < 11)
+
+
+def test_the_gradient_is_clipped_but_its_norm_is_reported_unclipped(images: tuple) -> None:
+    train = settings(epochs=1, clip_grad_norm=1e-4)
+    state = untrained(train)
+    before = weights(state)
+    (epoch,) = fit(state, *images, GAUSSIAN, train, seed=0)
+    assert epoch.metrics["grad_norm"] > 1
+    assert all(p.grad is None or p.grad.norm() <= 1.01e-4 for p in state.model.parameters())
+    assert weights(state) != before
+
+
+def test_a_diverging_run_stops_at_once(images: tuple) -> None:
+    train = settings(learning_rate=1e6, clip_grad_norm=1e30, epochs=50)
+    steps = []
+    with pytest.raises(StudyError, match=r"diverged.*learning_rate"):
+        for _ in fit(untrained(train), *images, GAUSSIAN, train, seed=0, on_step=lambda: steps.append(1)):
+            pass
+    assert len(steps) < 30
+
+
+def test_validation_covers_every_image_and_repeats_itself(images: tuple) -> None:
+    model = untrained(settings()).model.eval()
+    everything = torch.cat([images[0]] * 3)
+    first = validate(model, everything, GAUSSIAN, 0, "test")
+    assert first == validate(model, everything, GAUSSIAN, 0, "test")
+    assert first["test_mu_mean"] == pytest.approx(validate(model, images[0], GAUSSIAN, 0, "test")["test_mu_mean"], rel=1e-4)
