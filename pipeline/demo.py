@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from pipeline import StudyError, atomic
 from pipeline.params import load, overlaid, read_yaml
@@ -23,7 +24,7 @@ DVC_CONFIG = """[core]
 def run_demo(root: Path) -> Path:
     """Run the whole pipeline in .demo/ and return its report; the study's own outputs are not touched."""
     workspace = root / WORKSPACE
-    prepare(root, workspace)
+    prepare(root, workspace, read_yaml(Path(__file__).parent / "demo.yaml"), DVC_CONFIG)
     # The demo's runs belong beside the study's in the UI: one store, another experiment.
     store = {"MLFLOW_TRACKING_URI": f"sqlite:///{(root / 'mlflow.db').resolve()}"}
     done = subprocess.run(["dvc", "repro"], cwd=workspace, env=store | os.environ)
@@ -32,8 +33,8 @@ def run_demo(root: Path) -> Path:
     return workspace / "reports" / "report.md"
 
 
-def prepare(root: Path, workspace: Path) -> None:
-    """Lay params.yaml, dvc.yaml, the code and a DVC repository of its own into the workspace."""
+def prepare(root: Path, workspace: Path, changes: dict[str, Any], dvc_config: str) -> None:
+    """Lay params.yaml with `changes`, dvc.yaml, the code and a DVC repository of its own into the workspace."""
     from ruamel.yaml import YAML
 
     workspace.mkdir(exist_ok=True)
@@ -41,12 +42,11 @@ def prepare(root: Path, workspace: Path) -> None:
         subprocess.run(["dvc", "init", "--no-scm", "--quiet"], cwd=workspace, check=True)
     code = workspace / "pipeline"
     if not code.is_symlink():
-        code.symlink_to(Path("..") / "pipeline")
+        code.symlink_to(os.path.relpath(root / "pipeline", workspace))
     for name in (".dvcignore", "dvc.yaml"):
         shutil.copyfile(root / name, workspace / name)
-    atomic.write_text(workspace / ".dvc" / "config", DVC_CONFIG)
-    params = overlaid(read_yaml(root / "params.yaml"), read_yaml(Path(__file__).parent / "demo.yaml"))
+    atomic.write_text(workspace / ".dvc" / "config", dvc_config)
     text = io.StringIO()
-    YAML().dump(params, text)
+    YAML().dump(overlaid(read_yaml(root / "params.yaml"), changes), text)
     atomic.write_text(workspace / "params.yaml", text.getvalue())
     load(workspace / "params.yaml")

@@ -12,7 +12,7 @@ from pipeline.params import Params, load
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.fixture()
+@pytest.fixture
 def params() -> Params:
     """The parameters that the project ships."""
     return load(ROOT / "params.yaml")

@@ -39,7 +39,9 @@ def images(small_images: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(small_images[:250]), torch.from_numpy(small_images[250:])
 
 
-def run(state: State, images: tuple[torch.Tensor, torch.Tensor], train: Train, objective: Objective = GAUSSIAN) -> State:
+def run(
+    state: State, images: tuple[torch.Tensor, torch.Tensor], train: Train, objective: Objective = GAUSSIAN
+) -> State:
     for _ in fit(state, *images, objective, train, seed=0):
         pass
     return state
@@ -97,7 +99,10 @@ def test_only_the_last_two_checkpoints_are_kept(images: tuple, tmp_path: Path) -
     state = untrained(train)
     for _ in fit(state, *images, GAUSSIAN, train, seed=0):
         checkpoint.save_state(tmp_path, "abc", state)
-    assert [path.name for path in checkpoint.saved_states(tmp_path)] == ["epoch-00004.safetensors", "epoch-00003.safetensors"]
+    assert [path.name for path in checkpoint.saved_states(tmp_path)] == [
+        "epoch-00004.safetensors",
+        "epoch-00003.safetensors",
+    ]
     checkpoint.forget_states(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -134,7 +139,11 @@ def test_training_improves_and_the_plateau_lowers_the_learning_rate(images: tupl
     assert history[-1]["train_negative_elbo"] < history[0]["train_negative_elbo"]
     rates = [row["learning_rate"] for row in history]
     assert rates[0] == 3e-3
-    worse = [i for i in range(1, 12) if history[i]["validation_total_loss"] >= min(r["validation_total_loss"] for r in history[:i])]
+    worse = [
+        i
+        for i in range(1, 12)
+        if history[i]["validation_total_loss"] >= min(r["validation_total_loss"] for r in history[:i])
+    ]
     assert all(rates[i + 1] < rates[i] for i in worse if i < 11)
 
 
@@ -162,4 +171,6 @@ def test_validation_covers_every_image_and_repeats_itself(images: tuple) -> None
     everything = torch.cat([images[0]] * 3)
     first = validate(model, everything, GAUSSIAN, 0, "test")
     assert first == validate(model, everything, GAUSSIAN, 0, "test")
-    assert first["test_mu_mean"] == pytest.approx(validate(model, images[0], GAUSSIAN, 0, "test")["test_mu_mean"], rel=1e-4)
+    assert first["test_mu_mean"] == pytest.approx(
+        validate(model, images[0], GAUSSIAN, 0, "test")["test_mu_mean"], rel=1e-4
+    )

@@ -6,14 +6,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pipeline import StudyError
+
 # The split is the same for every run and for the baselines: it does not follow the run's seed.
 SPLIT_SEED = 20240501
 
 
 def split(total: int, validation: int, train_images: int | None) -> tuple[Tensor, Tensor]:
-    """Indices of the training and the validation images, disjoint, each in ascending order."""
-    order = torch.randperm(total, generator=torch.Generator().manual_seed(SPLIT_SEED))
+    """Indices of the training and the validation images, disjoint, ascending; StudyError if there are too few."""
     kept = total - validation if train_images is None else train_images
+    if min(kept, validation) < 1 or validation + kept > total:
+        raise StudyError(
+            f"data.validation is {validation} and data.train_images {train_images}, but there are {total} images"
+        )
+    order = torch.randperm(total, generator=torch.Generator().manual_seed(SPLIT_SEED))
     return order[validation : validation + kept].sort().values, order[:validation].sort().values
 
 

@@ -48,7 +48,7 @@ def diagnose(mu: Tensor, threshold: float, own_mse: float, shuffled_mse: float, 
         return Collapse("collapsed", count, share, gain, f"no dimension of mu varies with the image: {numbers}")
     if gain < LISTENS:
         return Collapse("collapsed", count, share, gain, f"the decoder ignores z: {numbers}")
-    if 1 - share > TOLERATED_INACTIVE:
+    if mu.shape[1] - count > TOLERATED_INACTIVE * mu.shape[1]:
         return Collapse("partly collapsed", count, share, gain, f"{1 - share:.0%} of dimensions unused: {numbers}")
     return Collapse("healthy", count, share, gain, numbers)
 

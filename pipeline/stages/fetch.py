@@ -1,13 +1,13 @@
 """Fetch the dataset: a verified source -> data/<dataset>/."""
 
-from pipeline.data import datasets
+from pipeline.data import datasets, sources
 from pipeline.params import Params
 from pipeline.paths import Paths
 from pipeline.stages import start
 
 
 def main(params: Params, paths: Paths) -> None:
-    dataset = datasets.fetch(params.data.dataset, params.data.source)
+    dataset = sources.fetch(params.data.dataset, params.data.source)
     datasets.save(dataset, paths.dataset(dataset.name))
 
 

@@ -25,7 +25,7 @@ def tar(path: Path, members: dict[str, bytes], *extra: tarfile.TarInfo) -> Path:
     return path
 
 
-@pytest.fixture()
+@pytest.fixture
 def release(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
     """Six files in the official format, 20 records each, with their own hashes in place of the official ones."""
     generator = np.random.default_rng(0)
@@ -120,6 +120,13 @@ def test_a_wrongly_sized_picture_is_refused(tmp_path: Path, release: dict[str, b
         archives.cifar10_files(tar(tmp_path / "a.tgz", members))
 
 
+def outcome(path: Path) -> dict[str, bytes] | str:
+    try:
+        return archives.cifar10_files(path)
+    except StudyError as error:
+        return "refused" if "\n" not in str(error) else str(error)
+
+
 def test_every_truncation_and_random_damage_is_refused_or_harmless(tmp_path: Path, release: dict[str, bytes]) -> None:
     whole = tar(tmp_path / "whole.tar.gz", release).read_bytes()
     packed = as_npm_package(tmp_path / "packed.tgz", release).read_bytes()
@@ -132,7 +139,4 @@ def test_every_truncation_and_random_damage_is_refused_or_harmless(tmp_path: Pat
         else:
             content[generator.integers(len(content))] ^= 1 << generator.integers(8)
         damaged.write_bytes(content)
-        try:
-            assert archives.cifar10_files(damaged) == release
-        except StudyError as error:
-            assert "\n" not in str(error)
+        assert outcome(damaged) in (release, "refused")

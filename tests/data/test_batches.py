@@ -1,9 +1,11 @@
 """Splits are fixed and disjoint; augmentation is drawn for each image and matches its exact mean."""
 
 import numpy as np
+import pytest
 import torch
 import torchvision.transforms.functional as tv
 
+from pipeline import StudyError
 from pipeline.data import batches
 
 
@@ -20,9 +22,15 @@ def test_the_split_is_disjoint_complete_and_fixed() -> None:
     assert set(fewer.tolist()) <= set(train.tolist())
 
 
+@pytest.mark.parametrize(("validation", "train_images"), [(1000, None), (900, 101), (100, 901)])
+def test_more_than_there_is_cannot_be_split(validation: int, train_images: int | None) -> None:
+    with pytest.raises(StudyError, match="there are 1000 images"):
+        batches.split(1000, validation, train_images)
+
+
 def test_an_epoch_has_every_image_once_in_an_order_of_the_generator(small_images: np.ndarray) -> None:
     images = torch.from_numpy(small_images)
-    epoch = [batch for batch in batches.shuffled(images, 64, False, 0, generator())]
+    epoch = list(batches.shuffled(images, 64, False, 0, generator()))
     assert [len(batch) for batch in epoch] == [64, 64, 64, 64, 44]
     seen = torch.cat(epoch).mul(255).round().to(torch.uint8)
     assert sorted(seen.flatten(1).sum(1).tolist()) == sorted(images.flatten(1).sum(1).tolist())

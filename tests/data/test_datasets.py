@@ -12,11 +12,11 @@ import scipy.io
 import torchvision
 
 from pipeline import StudyError
-from pipeline.data import archives, datasets
+from pipeline.data import archives, datasets, sources
 
 
 def test_mnist_is_padded_to_32(mnist_root: Path) -> None:
-    dataset = datasets.fetch("mnist", str(mnist_root))
+    dataset = sources.fetch("mnist", str(mnist_root))
     assert dataset.train_images.shape == (600, 1, 32, 32)
     assert dataset.test_images.shape == (200, 1, 32, 32)
     assert dataset.train_images.dtype == dataset.train_labels.dtype == np.uint8
@@ -28,7 +28,7 @@ def test_mnist_is_padded_to_32(mnist_root: Path) -> None:
 
 def test_fashion_mnist_has_the_same_format(mnist_root: Path, tmp_path: Path) -> None:
     (tmp_path / "FashionMNIST").symlink_to(mnist_root / "MNIST")
-    assert datasets.fetch("fashion_mnist", str(tmp_path)).train_images.shape == (600, 1, 32, 32)
+    assert sources.fetch("fashion_mnist", str(tmp_path)).train_images.shape == (600, 1, 32, 32)
 
 
 def test_svhn_is_read_from_its_mat_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +40,7 @@ def test_svhn_is_read_from_its_mat_files(tmp_path: Path, monkeypatch: pytest.Mon
         scipy.io.savemat(path, {"X": images, "y": generator.integers(1, 11, (count, 1)).astype(np.uint8)})
         split_list[split] = [split_list[split][0], path.name, hashlib.md5(path.read_bytes()).hexdigest()]  # noqa: S324  # torchvision's checksum
     monkeypatch.setattr(torchvision.datasets.SVHN, "split_list", split_list)
-    dataset = datasets.fetch("svhn", str(tmp_path))
+    dataset = sources.fetch("svhn", str(tmp_path))
     assert dataset.train_images.shape == (30, 3, 32, 32)
     assert (dataset.test_images[3] == images[:, :, :, 3].transpose(2, 0, 1)).all()
     assert dataset.train_labels.max() <= 9
@@ -54,7 +54,7 @@ def test_cifar100_is_read_from_its_binary_release(tmp_path: Path) -> None:
             info = tarfile.TarInfo(f"cifar-100-binary/{name}")
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
-    dataset = datasets.fetch("cifar100", str(tmp_path / "cifar-100-binary.tar.gz"))
+    dataset = sources.fetch("cifar100", str(tmp_path / "cifar-100-binary.tar.gz"))
     assert dataset.train_images.shape == (12, 3, 32, 32)
     table = np.frombuffer(content, np.uint8).reshape(5, 3074)
     assert dataset.test_labels.tolist() == table[:, 1].tolist()
@@ -65,7 +65,7 @@ def test_cifar100_is_read_from_its_binary_release(tmp_path: Path) -> None:
 def test_a_missing_or_empty_source_is_one_clear_line(name: str, tmp_path: Path) -> None:
     for source in (tmp_path / "nowhere", tmp_path):
         with pytest.raises(StudyError) as caught:
-            datasets.fetch(name, str(source))
+            sources.fetch(name, str(source))
         assert str(source) in str(caught.value)
         assert len(str(caught.value).splitlines()) == 1
 
@@ -76,11 +76,11 @@ def test_a_damaged_mnist_file_is_refused(mnist_root: Path, tmp_path: Path) -> No
     for path in (mnist_root / "MNIST" / "raw").iterdir():
         (raw / path.name).write_bytes(path.read_bytes()[:-7])
     with pytest.raises(StudyError, match="MNIST"):
-        datasets.fetch("mnist", str(tmp_path))
+        sources.fetch("mnist", str(tmp_path))
 
 
 def test_a_saved_dataset_comes_back_and_a_torn_one_is_refused(mnist_root: Path, tmp_path: Path) -> None:
-    dataset = datasets.fetch("mnist", str(mnist_root))
+    dataset = sources.fetch("mnist", str(mnist_root))
     datasets.save(dataset, tmp_path / "mnist")
     loaded = datasets.load(tmp_path / "mnist")
     assert loaded.sha256 == dataset.sha256
@@ -105,7 +105,7 @@ class Bomb:
 def test_a_pickle_in_place_of_any_file_is_not_executed(mnist_root: Path, tmp_path: Path) -> None:
     mark = tmp_path / "executed"
     bomb = pickle.dumps(Bomb(mark))
-    dataset = datasets.fetch("mnist", str(mnist_root))
+    dataset = sources.fetch("mnist", str(mnist_root))
     for name in [*(f"{part}.npy" for part in datasets.PARTS), "dataset.json"]:
         datasets.save(dataset, tmp_path / "mnist")
         (tmp_path / "mnist" / name).write_bytes(bomb)
@@ -124,13 +124,13 @@ def test_sources_are_tried_in_order_and_a_damaged_cached_copy_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(datasets, "CIFAR10_URL", "http://127.0.0.1:9/cifar-10-binary.tar.gz")
+    monkeypatch.setattr(sources, "CIFAR10_URL", "http://127.0.0.1:9/cifar-10-binary.tar.gz")
     monkeypatch.setenv("PATH", "")
     cached = tmp_path / "cache" / "vae-cifar10" / "cifar-10-binary.tar.gz"
     cached.parent.mkdir(parents=True)
     cached.write_bytes(b"damaged")
     with pytest.raises(StudyError, match="no source answered"):
-        datasets.fetch("cifar10", None)
+        sources.fetch("cifar10", None)
     said = capsys.readouterr().out.splitlines()
     assert ["damaged" in said[0], "cannot be reached" in said[1], "npm" in said[2]] == [True] * 3
     assert not cached.exists()

@@ -48,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture()
+@pytest.fixture
 def server() -> Iterator[str]:
     Handler.ranges = []
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
@@ -86,7 +86,11 @@ def test_a_part_as_long_as_the_file_is_the_file(server: str, tmp_path: Path) -> 
 
 
 def test_failures_are_one_line_that_names_the_source(server: str, tmp_path: Path) -> None:
-    for url, reason in ((f"{server}/missing", "404"), (f"{server}/cut", ""), ("http://127.0.0.1:9/x", "cannot be reached")):
+    for url, reason in (
+        (f"{server}/missing", "404"),
+        (f"{server}/cut", ""),
+        ("http://127.0.0.1:9/x", "cannot be reached"),
+    ):
         with pytest.raises(StudyError) as caught:
             download.download(url, tmp_path / "file")
         assert url in str(caught.value)

@@ -1,0 +1,42 @@
+"""Distortions agree with closed forms and with PyTorch's own losses."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional
+
+from pipeline.metrics import distortion
+
+G = torch.Generator().manual_seed(0)
+IMAGES, PREDICTED = torch.rand(6, 3, 8, 8, generator=G), torch.rand(6, 3, 8, 8, generator=G)
+
+
+def test_squared_error_is_the_mean_over_pixels() -> None:
+    assert torch.allclose(distortion.squared_error(PREDICTED, IMAGES).mean(), functional.mse_loss(PREDICTED, IMAGES))
+
+
+def test_psnr_of_known_errors() -> None:
+    assert distortion.psnr(0.01) == pytest.approx(20)
+    assert distortion.psnr(1.0) == 0
+    assert distortion.psnr(0.0) == math.inf
+
+
+def test_cross_entropy_is_pytorchs_and_finite_at_the_ends() -> None:
+    inside = PREDICTED.clamp(0.01, 0.99)
+    expected = functional.binary_cross_entropy(inside, IMAGES)
+    assert torch.allclose(distortion.cross_entropy(inside, IMAGES).mean(), expected)
+    wrong = distortion.cross_entropy(torch.zeros(1, 3, 8, 8), torch.ones(1, 3, 8, 8))
+    assert wrong.item() == pytest.approx(math.log(510), rel=1e-4)
+
+
+def test_entropy_is_the_least_cross_entropy() -> None:
+    assert distortion.entropy(torch.tensor([0.0, 1.0, 0.5])).tolist() == pytest.approx([0, 0, math.log(2)])
+    at_itself = distortion.cross_entropy(IMAGES.clamp(0.01, 0.99), IMAGES.clamp(0.01, 0.99))
+    assert torch.allclose(distortion.entropy(IMAGES.clamp(0.01, 0.99)).flatten(1).mean(1), at_itself, atol=1e-5)
+
+
+def test_explained_information_runs_from_the_mean_image_to_the_floor() -> None:
+    assert distortion.explained_information(0.7, 0.7, 0.5) == 0
+    assert distortion.explained_information(0.5, 0.7, 0.5) == pytest.approx(1)
+    assert distortion.explained_information(0.72, 0.7, 0.5) < 0

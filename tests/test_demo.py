@@ -1,0 +1,69 @@
+"""The whole pipeline on real CIFAR-10: what `make demo` shows is what the study claims."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+
+WORKSPACE = ROOT / ".demo"
+
+
+@pytest.fixture(scope="module")
+def demo() -> dict[str, dict[str, Any]]:
+    """Every run's metrics, after running the demo (which has nothing to do if it already ran)."""
+    before = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True).stdout
+    done = subprocess.run(
+        ["python", "-m", "pipeline", "demo"], cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    if "no source answered" in done.stderr:
+        pytest.skip("CIFAR-10 cannot be had here: " + done.stderr.strip().splitlines()[0])
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True).stdout
+    assert before == after, "the demo leaves the git tree untouched"
+    files = sorted((WORKSPACE / "reports" / "metrics").glob("*.json"))
+    return {path.stem: json.loads(path.read_text()) for path in files}
+
+
+@pytest.mark.slow
+def test_the_reference_collapses_to_the_mean_image_at_every_size(demo: dict[str, dict[str, Any]]) -> None:
+    for latent_dim in (64, 128, 256, 512):
+        metrics = demo[f"reference-{latent_dim}-0"]
+        assert metrics["collapse"] == "collapsed"
+        assert metrics["train_total_loss"] == pytest.approx(0.6606, abs=0.004)
+        assert metrics["train_total_loss"] == pytest.approx(metrics["train_mean_image_bce"], abs=0.004)
+        assert metrics["train_kl"] < 0.1
+        assert metrics["explained_information"] < 0.02
+
+
+@pytest.mark.slow
+def test_calibrated_does_not_collapse_and_grows_with_the_latent_size(demo: dict[str, dict[str, Any]]) -> None:
+    runs = [demo[f"calibrated-{latent_dim}-0"] for latent_dim in (64, 128, 256, 512)]
+    for latent_dim, metrics in zip((64, 128, 256, 512), runs, strict=True):
+        assert metrics["collapse"] == "healthy"
+        assert metrics["psnr_db"] > demo[f"reference-{latent_dim}-0"]["psnr_db"] + 5
+    scores = [metrics["psnr_db"] for metrics in runs]
+    assert scores == sorted(scores)
+
+
+@pytest.mark.slow
+def test_a_second_repro_runs_no_stage(demo: dict[str, dict[str, Any]]) -> None:
+    done = subprocess.run(["dvc", "repro"], cwd=WORKSPACE, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "Running stage" not in done.stdout
+    assert "up to date" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_report_says_so_with_its_pictures(demo: dict[str, dict[str, Any]]) -> None:
+    reports = Path(WORKSPACE / "reports")
+    text = (reports / "report.md").read_text()
+    assert "**reference** collapsed in all 4 runs (latent size 64, 128, 256, 512)" in text
+    assert "equals the cost of predicting the mean augmented image" in text
+    assert "**calibrated** did not collapse" in text
+    for link in ("figures/reconstructions.png", "figures/samples.png", "figures/loss-reference.png", "summary.csv"):
+        assert f"({link})" in text
+        assert (reports / link).stat().st_size > 100
+    assert len((reports / "summary.csv").read_text().splitlines()) == 1 + len(demo)
