@@ -56,7 +56,3 @@ class Paths:
     @property
     def tracking_database(self) -> Path:
         return self.home / "mlflow.db"
-
-    @property
-    def tracking_artifacts(self) -> Path:
-        return self.home / "mlartifacts"

@@ -122,7 +122,12 @@ def connect(paths: Paths) -> "MlflowClient":
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.tracking_database}")
+    return MlflowClient(tracking_uri=store_uri(paths))
+
+
+def store_uri(paths: Paths) -> str:
+    """MLFLOW_TRACKING_URI, or the repository's own SQLite store."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.tracking_database}"
 
 
 def _experiment(client: "MlflowClient", identity: Identity) -> str:
@@ -130,9 +135,9 @@ def _experiment(client: "MlflowClient", identity: Identity) -> str:
 
     if existing := client.get_experiment_by_name(identity.experiment):
         return existing.experiment_id
-    uri = os.environ.get("MLFLOW_TRACKING_URI", "sqlite:")
     # Beside a local database the artifacts need a place; a server chooses its own.
-    location = identity.paths.tracking_artifacts.as_uri() if uri.startswith("sqlite:") else None
+    _, local, database = store_uri(identity.paths).partition("sqlite:///")
+    location = (Path(database).resolve().parent / "mlartifacts").as_uri() if local else None
     try:
         return client.create_experiment(identity.experiment, artifact_location=location)
     except MlflowException:

@@ -91,14 +91,14 @@ def _log_variance(model: VAE, decoded: Tensor, images: Tensor, objective: Object
 def validate(model: VAE, images: Tensor, objective: Objective, seed: int, prefix: str) -> dict[str, float]:
     """Means over all images (uint8, not augmented) of each term, one posterior sample an image, nats per image."""
     generator = torch.Generator().manual_seed(seed)
-    sums = torch.zeros(5, dtype=torch.float64)
+    sums = torch.zeros(5, dtype=torch.float64)  # on the CPU: Apple's MPS has no float64
     for part in images.split(VALIDATION_BATCH):
         x = batches.scaled(part)
         noise = torch.randn(len(x), model.latent_dim, generator=generator).to(x.device)
         output = model(x, noise)
         loss = terms(model, output, x, objective.reduction, objective.beta, model.log_variance)
         means = [*loss, output.mu.mean(1), output.logvar.mean(1)]
-        sums += torch.stack([value.double().sum() for value in means]).cpu()
+        sums += torch.stack([value.sum() for value in means]).cpu().double()
     return _named(prefix, (sums / len(images)).tolist(), images[0].numel())
 
 
@@ -120,13 +120,14 @@ def train_epoch(
     state: State, images: Tensor, objective: Objective, train: Train, on_step: Callable[[], object]
 ) -> dict[str, float]:
     """Every training image once; means over the epoch's images. StudyError as soon as the loss is not finite."""
-    sums = torch.zeros(6, dtype=torch.float64, device=images.device)
+    precise = torch.float32 if images.device.type == "mps" else torch.float64
+    sums = torch.zeros(6, dtype=precise, device=images.device)
     augment = train.augment
     stream = batches.shuffled(images, train.batch_size, augment.flip, augment.crop_padding, state.generator)
     for number, x in enumerate(stream):
         loss, watched = step(state, x, objective, train)
         values = [*(term.detach().mean() for term in loss), *watched.values()]
-        sums += torch.stack([value.double() for value in values]) * len(x)
+        sums += torch.stack(values).to(precise) * len(x)
         if number % CHECK_EVERY == 0:
             _require_finite(sums, len(state.history) + 1, number)
         on_step()
