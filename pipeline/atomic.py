@@ -22,6 +22,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         # mkstemp makes files private; artefacts are as readable as any other file of the project.
         Path(name).chmod(0o644)
         Path(name).replace(path)
+        _sync_folder(path.parent)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
@@ -47,6 +48,16 @@ def folder(path: Path) -> Iterator[Path]:
         if path.exists():
             shutil.rmtree(path)
         filling.replace(path)
+        _sync_folder(path.parent)
     except BaseException:
         shutil.rmtree(filling, ignore_errors=True)
         raise
+
+
+def _sync_folder(path: Path) -> None:
+    """A rename survives a power loss once its folder is flushed too."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

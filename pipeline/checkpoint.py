@@ -1,12 +1,13 @@
 """A trained model with what rebuilds it, and the resumable state of a run in training; safetensors only."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from pipeline import StudyError, atomic
@@ -17,10 +18,11 @@ KEPT = 2
 
 
 def save_model(path: Path, model: VAE, about: dict[str, Any]) -> None:
-    """Write weights.safetensors and model.json (architecture and `about`) into the folder `path`."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    atomic.write_bytes(path / "weights.safetensors", save(tensors))
-    atomic.write_json(path / "model.json", {"architecture": model.architecture} | about)
+    """Write weights.safetensors and model.json (architecture, checksum and `about`) into the folder `path`."""
+    weights = save({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()})
+    atomic.write_bytes(path / "weights.safetensors", weights)
+    description = {"architecture": model.architecture, "weights_sha256": hashlib.sha256(weights).hexdigest()}
+    atomic.write_json(path / "model.json", description | about)
 
 
 def load_model(path: Path) -> tuple[VAE, dict[str, Any]]:
@@ -28,7 +30,10 @@ def load_model(path: Path) -> tuple[VAE, dict[str, Any]]:
     try:
         about = json.loads((path / "model.json").read_text())
         model = VAE(**about["architecture"])
-        model.load_state_dict(load_file(path / "weights.safetensors"))
+        weights = (path / "weights.safetensors").read_bytes()
+        if hashlib.sha256(weights).hexdigest() != about["weights_sha256"]:
+            raise ValueError("its weights are not those that model.json describes")
+        model.load_state_dict(load(weights))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise StudyError(f"{path} holds no usable model: {error}; run `dvc repro` to train it") from None
     return model.to(memory_format=torch.channels_last).eval(), about
@@ -49,7 +54,8 @@ def save_state(folder: Path, fingerprint: str, state: State) -> None:
         "seconds": state.seconds,
     }
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    content = save(plain, metadata={"state": json.dumps(rest)})
+    text = json.dumps(rest)
+    content = save(plain, metadata={"state": text, "sha256": _digest(text, plain)})
     atomic.write_bytes(folder / f"epoch-{len(state.history):05d}.safetensors", content)
     for old in saved_states(folder)[KEPT:]:
         old.unlink()
@@ -82,8 +88,19 @@ def resume(folder: Path, fingerprint: str, state: State) -> bool:
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     with safe_open(path, framework="pt") as file:
-        rest = json.loads((file.metadata() or {})["state"])
-        return {name: file.get_tensor(name) for name in file.keys()}, rest  # noqa: SIM118  # safe_open is no dict
+        metadata = file.metadata() or {}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # safe_open is no dict
+    if metadata["sha256"] != _digest(metadata["state"], tensors):
+        raise ValueError("it was altered: its checksum does not fit")
+    return tensors, json.loads(metadata["state"])
+
+
+def _digest(text: str, tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _restore(state: State, tensors: dict[str, Tensor], rest: dict[str, Any]) -> None:

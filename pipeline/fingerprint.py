@@ -13,14 +13,9 @@ DETERMINING = ("data/batches.py", "model/blocks.py", "model/pca.py", "model/vae.
 
 def fingerprint(run: Run, dataset_sha256: str, device: str, torch_version: str) -> str:
     """32 hexadecimal digits; equal fingerprints on one machine mean equal weights, byte for byte."""
-    recipe = run.recipe.model_dump()
-    # Verified data is the same wherever it was read from.
-    del recipe["data"]["source"]
     package = Path(__file__).parent
     determined_by = {
-        "recipe": recipe,
-        "latent_dim": run.latent_dim,
-        "seed": run.seed,
+        "run": run.described(),
         "dataset": dataset_sha256,
         "sources": {name: hashlib.sha256((package / name).read_bytes()).hexdigest() for name in DETERMINING},
         "torch": torch_version,

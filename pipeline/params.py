@@ -150,6 +150,12 @@ class Run(Section):
     def name(self) -> str:
         return f"{self.variant}-{self.latent_dim}-{self.seed}"
 
+    def described(self) -> dict[str, Any]:
+        """The run as plain data; where verified images were read from is not part of it."""
+        description = self.model_dump()
+        description["recipe"]["data"]["source"] = None
+        return description
+
 
 class Params(Section):
     """The whole of params.yaml."""

@@ -3,35 +3,26 @@
 import pandas as pd
 import torch
 
-from pipeline import atomic, checkpoint, tracking
+from pipeline import atomic, checkpoint
 from pipeline.data import datasets
 from pipeline.metrics.evaluation import evaluate, read_baselines
 from pipeline.params import Params, Run
 from pipeline.paths import Paths
-from pipeline.plots import loss_curves, png
 from pipeline.stages import start_run
+from pipeline.tracking.files import identity_of, log_evaluation
 
 
 @torch.inference_mode()
 def main(run: Run, params: Params, paths: Paths) -> None:
     folder = paths.model(run.name)
-    model, about = checkpoint.load_model(folder)
+    model, _ = checkpoint.load_model(folder)
     dataset = datasets.load(paths.dataset(params.data.dataset))
     test_images = torch.tensor(dataset.test_images[: params.evaluate.images])
     history = pd.read_csv(folder / "history.csv")
     result = evaluate(run, model, test_images, read_baselines(paths.baselines), history, params.evaluate)
     atomic.write_text(paths.dimensions(run.name), result.dimensions.to_csv(index=False))
     atomic.write_json(paths.metrics(run.name), result.metrics)
-
-    curves = paths.state(about["fingerprint"]) / "loss_curves.png"
-    atomic.write_bytes(curves, png(loss_curves(history.assign(run=run.name), run.name)))
-    identity = tracking.Identity(
-        run, about["fingerprint"], dataset.name, dataset.sha256, params.tracking.experiment, paths
-    )
-    verdict = {key: value for key, value in result.metrics.items() if isinstance(value, str)}
-    pictures = sorted(paths.samples(run.name).glob("*.png"))
-    files = {"model": sorted(folder.iterdir()), "pictures": [curves, *pictures], "": [paths.dimensions(run.name)]}
-    tracking.log_results(identity, result.metrics, verdict, files)
+    log_evaluation(identity_of(run.name, params.tracking.experiment, paths))
     print(f"{run.name}: {result.metrics['collapse']}: {result.metrics['collapse_reason']}", flush=True)
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from pipeline import atomic, checkpoint, tracking
+from pipeline import atomic, checkpoint
 from pipeline.data import batches, datasets
 from pipeline.fingerprint import fingerprint
 from pipeline.model.blocks import initialise
@@ -13,6 +13,8 @@ from pipeline.model.vae import VAE
 from pipeline.params import Params, Run
 from pipeline.paths import Paths
 from pipeline.stages import start_run
+from pipeline.tracking.live import training_run
+from pipeline.tracking.store import Identity
 from pipeline.training import Epoch, State, choose_device, fit, new_state
 
 
@@ -29,9 +31,9 @@ def main(run: Run, params: Params, paths: Paths) -> None:
     if checkpoint.resume(folder, identity, state):
         print(f"{run.name}: resumed after epoch {len(state.history)}", flush=True)
 
-    tracked = tracking.Identity(run, identity, dataset.name, dataset.sha256, params.tracking.experiment, paths)
+    tracked = Identity(run, identity, dataset.sha256, params.tracking.experiment, paths)
     steps = -(-len(train_images) // recipe.train.batch_size)
-    with progress_bar() as bar, tracking.training_run(tracked, state.history) as log:
+    with progress_bar() as bar, training_run(tracked, state.history) as log:
         task = bar.add_task(run.name, total=recipe.train.epochs * steps, completed=len(state.history) * steps)
         arguments = (train_images, validation_images, recipe.objective, recipe.train, run.seed)
         for epoch in fit(state, *arguments, on_step=lambda: bar.advance(task)):
@@ -39,8 +41,9 @@ def main(run: Run, params: Params, paths: Paths) -> None:
             checkpoint.save_state(folder, identity, state)
             log(epoch.metrics | {"images_per_second": epoch.images_per_second})
             bar.console.print(describe(run, epoch), highlight=False, soft_wrap=True)
-        save(run, state, identity, paths)
-    atomic.write_json(folder / "timing.json", {"run": run.name, "epoch_seconds": state.seconds})
+        save(tracked, state)
+    speeds = [len(train_images) / seconds for seconds in state.seconds]
+    atomic.write_json(folder / "timing.json", {"epoch_seconds": state.seconds, "images_per_second": speeds})
     checkpoint.forget_states(folder)
 
 
@@ -56,9 +59,11 @@ def untrained(run: Run, train_images: torch.Tensor, device: torch.device) -> Sta
     return new_state(model.to(device, memory_format=torch.channels_last), recipe.train, run.seed)  # type: ignore[call-overload]  # missing in torch's stubs
 
 
-def save(run: Run, state: State, identity: str, paths: Paths) -> None:
-    with atomic.folder(paths.model(run.name)) as folder:
-        checkpoint.save_model(folder, state.model, {"fingerprint": identity})
+def save(tracked: Identity, state: State) -> None:
+    run = tracked.run
+    about = {"fingerprint": tracked.fingerprint, "dataset_sha256": tracked.dataset_sha256, "run": run.described()}
+    with atomic.folder(tracked.paths.model(run.name)) as folder:
+        checkpoint.save_model(folder, state.model, about)
         atomic.write_text(folder / "history.csv", pd.DataFrame(state.history).to_csv(index=False))
 
 

@@ -1,15 +1,9 @@
-"""The only mlflow import: one MLflow run for each fingerprint, written beside the files and never before them.
-
-MLflow is imported inside the functions that use it: it takes over a second, and training does not wait for it.
-"""
+"""The MLflow store: where it is, which run belongs to which training, and what describes it there."""
 
 import os
-import queue
+import socket
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +18,6 @@ if TYPE_CHECKING:
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 STEP_METRIC = "train_total_loss"  # present for every logged epoch: tells which epochs a store already has
 
-Log = Callable[[dict[str, float]], None]
-
 
 @dataclass(frozen=True)
 class Identity:
@@ -33,69 +25,13 @@ class Identity:
 
     run: Run
     fingerprint: str
-    dataset: str
     dataset_sha256: str
     experiment: str
     paths: Paths
 
 
-@contextmanager
-def training_run(identity: Identity, history: list[dict[str, float]]) -> Iterator[Log]:
-    """Mirror a training: yields a function that hands an epoch's metrics over and returns at once.
-
-    A thread of its own talks to MLflow, first replaying the epochs of `history` that the store lacks. What it
-    cannot deliver is said once; training goes on. On leaving, the run becomes FINISHED, FAILED or KILLED.
-    """
-    epochs: queue.SimpleQueue[dict[str, float] | str] = queue.SimpleQueue()
-    for metrics in history:
-        epochs.put(metrics)
-    thread = threading.Thread(target=_mirror, args=(identity, epochs), daemon=True)
-    thread.start()
-    status = "FAILED"
-    try:
-        yield epochs.put
-        status = "FINISHED"
-    except (KeyboardInterrupt, SystemExit):
-        status = "KILLED"
-        raise
-    finally:
-        epochs.put(status)
-        thread.join()
-
-
-def _mirror(identity: Identity, epochs: "queue.SimpleQueue[dict[str, float] | str]") -> None:
-    try:
-        client, run_id = open_run(identity)
-        # A forced rerun of the same fingerprint gives the same metrics: each epoch is logged once.
-        logged = {metric.step for metric in client.get_metric_history(run_id, STEP_METRIC)}
-        while not isinstance(item := epochs.get(), str):
-            if item["epoch"] not in logged:
-                _log_metrics(client, run_id, item, step=int(item["epoch"]))
-        client.set_terminated(run_id, item)
-    # Whatever the tracker throws (its own errors, SQL, sockets, a full disk) must not reach the training.
-    except Exception as error:
-        _say_outage(error)
-
-
-def log_results(
-    identity: Identity, metrics: dict[str, Any], texts: dict[str, str], files: dict[str, list[Path]]
-) -> None:
-    """Add metrics, short texts (as tags) and files (by artifact folder) to the run of this fingerprint."""
-    try:
-        client, run_id = open_run(identity, reopen=False)
-        last = max((metric.step for metric in client.get_metric_history(run_id, STEP_METRIC)), default=0)
-        _log_metrics(client, run_id, metrics, step=last)
-        for key, text in texts.items():
-            client.set_tag(run_id, key, text)
-        for folder, paths in files.items():
-            for path in paths:
-                client.log_artifact(run_id, str(path), folder or None)
-    except Exception as error:  # see _mirror
-        _say_outage(error)
-
-
 def open_run(identity: Identity, reopen: bool = True) -> "tuple[MlflowClient, str]":
-    """The MLflow run of this fingerprint, made if there is none; `reopen` marks it RUNNING again."""
+    """The MLflow run of this fingerprint, made if there is none; `reopen` marks it RUNNING in this process."""
     client = connect(identity.paths)
     experiment = _experiment(client, identity)
     found = client.search_runs([experiment], f"tags.fingerprint = '{identity.fingerprint}'", max_results=1)
@@ -103,6 +39,7 @@ def open_run(identity: Identity, reopen: bool = True) -> "tuple[MlflowClient, st
         run_id = found[0].info.run_id
         if reopen:
             client.update_run(run_id, status="RUNNING")
+            client.set_tag(run_id, "process", this_process())
         return client, run_id
     run_id = client.create_run(experiment, run_name=identity.run.name, tags=_tags(identity)).info.run_id
     _describe(client, run_id, identity)
@@ -157,6 +94,7 @@ def _tags(identity: Identity) -> dict[str, str]:
         "git_dirty": str(bool(_git("status", "--porcelain"))).lower(),
         "mlflow.source.git.commit": commit,
         "mlflow.source.name": "dvc repro",
+        "process": this_process(),
     }
 
 
@@ -165,11 +103,13 @@ def _describe(client: "MlflowClient", run_id: str, identity: Identity) -> None:
     from mlflow.entities import Dataset, DatasetInput, InputTag, Param
 
     run = identity.run
-    effective = {"variant": run.variant, "latent_dim": run.latent_dim, "seed": run.seed} | run.recipe.model_dump()
+    effective = run.described()
+    effective |= effective.pop("recipe")
     client.log_batch(run_id, params=[Param(key, str(value)) for key, value in flattened(effective).items()])
     client.log_dict(run_id, effective, "params.yaml")
     # The store keeps 36 characters of a digest; the whole SHA-256 is a tag.
-    dataset = Dataset(identity.dataset, identity.dataset_sha256[:36], "local", f'{{"uri": "data/{identity.dataset}"}}')
+    name = run.recipe.data.dataset
+    dataset = Dataset(name, identity.dataset_sha256[:36], "local", f'{{"uri": "data/{name}"}}')
     client.log_inputs(run_id, datasets=[DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
 
 
@@ -181,12 +121,38 @@ def flattened(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _log_metrics(client: "MlflowClient", run_id: str, metrics: dict[str, Any], step: int) -> None:
+def log_metrics(client: "MlflowClient", run_id: str, metrics: dict[str, Any], step: int) -> None:
+    """Log the numbers among `metrics` in one call."""
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
     numbers = {key: value for key, value in metrics.items() if isinstance(value, int | float) and key != "epoch"}
     client.log_batch(run_id, metrics=[Metric(key, float(value), now, step) for key, value in numbers.items()])
+
+
+def logged_epochs(client: "MlflowClient", run_id: str) -> set[int]:
+    """The epochs that the store already has."""
+    return {metric.step for metric in client.get_metric_history(run_id, STEP_METRIC)}
+
+
+def this_process() -> str:
+    """Host, process id and its start: names one process even after its id is used again."""
+    import psutil
+
+    return f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time():.0f}"
+
+
+def is_running(process: str) -> bool:
+    """Whether a process named by `this_process` may still be at work; unknown hosts get the benefit of the doubt."""
+    import psutil
+
+    try:
+        host, pid, start = process.rsplit(" ", 2)
+        if host != socket.gethostname():
+            return True
+        return f"{psutil.Process(int(pid)).create_time():.0f}" == start
+    except (ValueError, psutil.Error):
+        return False
 
 
 def _git(*arguments: str) -> str:
@@ -198,6 +164,10 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _say_outage(error: Exception) -> None:
+def say_outage(error: Exception) -> None:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    print(f"MLflow could not be written ({reason[:200]}); every file is complete without it", flush=True)
+    print(
+        f"MLflow could not be written ({reason[:200]}); every file is complete without it, and "
+        "`python -m pipeline sync` will add what is missing",
+        flush=True,
+    )

@@ -1,0 +1,70 @@
+"""Bring MLflow to the workspace: rebuild what is missing from the files, close what is stale, mark what is shown."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from pipeline import StudyError
+from pipeline.params import Params
+from pipeline.paths import Paths
+from pipeline.tracking.files import identity_of, log_files
+from pipeline.tracking.store import connect, is_running, open_run, store_uri
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+class Synced(NamedTuple):
+    """What was done: additions by run, closed runs, and the listed runs that are not trained yet."""
+
+    added: dict[str, int]
+    closed: list[str]
+    missing: list[str]
+
+
+def sync(params: Params, paths: Paths) -> Synced:
+    """Make the store show exactly the study that params.yaml lists and the files hold; running it twice adds nothing.
+
+    A run that is being trained by a living process is left alone. StudyError if the store cannot be used.
+    """
+    try:
+        return _sync(params, paths)
+    except StudyError:
+        raise
+    # The tracker's own errors are many (REST, SQL, sockets); each is one reason for the person to read.
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise StudyError(f"MLflow at {store_uri(paths)} cannot be brought up to date: {reason[:200]}") from error
+
+
+def _sync(params: Params, paths: Paths) -> Synced:
+    added: dict[str, int] = {}
+    missing, current = [], set()
+    for run in params.runs:
+        if not (paths.model(run.name) / "model.json").exists():
+            missing.append(run.name)
+            continue
+        identity = identity_of(run.name, params.tracking.experiment, paths)
+        client, run_id = open_run(identity, reopen=False)
+        current.add(run_id)
+        added[run.name] = log_files(client, run_id, identity, renew=False)
+    client = connect(paths)
+    experiment = client.get_experiment_by_name(params.tracking.experiment)
+    closed = _mark(client, experiment.experiment_id, current) if experiment else []
+    return Synced(added, closed, missing)
+
+
+def _mark(client: "MlflowClient", experiment: str, current: set[str]) -> list[str]:
+    """Tag what the workspace shows, and close what no living process is writing; returns the closed runs' names."""
+    closed = []
+    for run in client.search_runs([experiment], max_results=50_000):
+        shown = str(run.info.run_id in current).lower()
+        if run.data.tags.get("current") != shown:
+            client.set_tag(run.info.run_id, "current", shown)
+        status = run.info.status
+        if status == "RUNNING" and is_running(run.data.tags.get("process", "")):
+            continue
+        # Whole files mean a finished training, whatever the tracker saw of it.
+        true = "FINISHED" if run.info.run_id in current else "KILLED" if status == "RUNNING" else status
+        if true != status:
+            client.set_terminated(run.info.run_id, true)
+            closed.append(run.info.run_name)
+    return closed
