@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 from pipeline import StudyError
-from pipeline.params import load
+from pipeline.params_yaml import load
 from pipeline.paths import Paths
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import StudyError, atomic
-from pipeline.params import load, overlaid, read_yaml
+from pipeline.params import overlaid
+from pipeline.params_yaml import load, read_yaml
 
 WORKSPACE = Path(".demo")
 # The cache is the study's: what both have in common, the dataset above all, is stored once.

@@ -1,11 +1,9 @@
-"""Typed, validated params.yaml; the only reader of it."""
+"""The parameters, typed: every section of params.yaml, what each value may be, and the grid of runs."""
 
 import copy
-import re
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline import StudyError
 
@@ -209,73 +207,3 @@ def overlaid(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         inner = result.get(key)
         result[key] = overlaid(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
     return result
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping as DVC reads it (YAML 1.2: `1e-3` is a number); StudyError if it is none."""
-    from ruamel.yaml import YAML, YAMLError
-
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        raise StudyError(f"{path} is missing: run this in the project's folder, or restore it from git") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path} cannot be read: {error}") from None
-    try:
-        document = YAML(typ="safe", pure=True).load(text)
-    # ruamel raises plain ValueError and friends for malformed scalars (dates, numbers), not only YAMLError.
-    except (YAMLError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        what = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise StudyError(f"{path}{where}: not valid YAML: {what}") from None
-    if not isinstance(document, dict):
-        raise StudyError(f"{path}: expected sections such as `study:` and `train:`, found {type(document).__name__}")
-    return document
-
-
-def load(path: Path = Path("params.yaml")) -> Params:
-    """Read and check params.yaml. StudyError names the key, the value and what is allowed."""
-    document = read_yaml(path)
-    try:
-        params = Params.model_validate(document)
-    except ValidationError as error:
-        raise StudyError(f"{path}: {_explain(error)}") from None
-    for name, changes in params.variants.items():
-        try:
-            params.recipe(name)
-        except ValidationError as error:
-            raise StudyError(f"{path}: {_explain(error, f'variants.{name}', changes)}") from None
-    return params
-
-
-def _explain(error: ValidationError, prefix: str = "", changes: dict[str, Any] | None = None) -> str:
-    """The first complaint in one line, and how many more there are."""
-    first, *others = error.errors(include_url=False)
-    location = [str(part) for part in first["loc"] if not _is_type_tag(part)]
-    if changes is not None and location and location[0] in changes:
-        location.insert(0, prefix)
-    elif changes is not None and not location:
-        location = [prefix]
-    # List indices read better as study.latent_dims[2].
-    key = re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", ".".join(location))
-    if first["type"] == "extra_forbidden":
-        message = f"{key}: unknown key; remove it or check its spelling"
-    elif first["type"] == "missing":
-        message = f"{key}: missing; add it"
-    else:
-        what = first["msg"].removeprefix("Value error, ")
-        what = what[0].lower() + what[1:]
-        value = "" if first["type"] == "value_error" else f" (found {_shown(first['input'])})"
-        message = f"{key}: {what}{value}" if key else f"{what}{value}"
-    return message + (f"\n  and {len(others)} more" if others else "")
-
-
-def _is_type_tag(part: int | str) -> bool:
-    """Pydantic puts the tried member of a union into the location; a reader needs only the key."""
-    return isinstance(part, str) and (part.startswith(("literal[", "constrained-", "nullable[")) or part == "float")
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

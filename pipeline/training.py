@@ -11,9 +11,11 @@ from torch.nn.utils import clip_grad_norm_
 
 from pipeline import StudyError
 from pipeline.data import batches
+from pipeline.model.blocks import initialise
+from pipeline.model.pca import fit_pca, start_from_pca
 from pipeline.model.vae import VAE
 from pipeline.objective import Terms, optimal_log_variance, terms
-from pipeline.params import Objective, Train
+from pipeline.params import Objective, Run, Train
 
 # How fast the stored variance follows the batches' optimal one: an average over about 100 steps.
 VARIANCE_MOMENTUM = 0.99
@@ -60,6 +62,19 @@ def new_state(model: VAE, train: Train, seed: int) -> State:
         optimizer, factor=train.scheduler.factor, patience=train.scheduler.patience
     )
     return State(model, optimizer, scheduler, torch.Generator().manual_seed(seed), history=[], seconds=[])
+
+
+def untrained(run: Run, train_images: Tensor, device: torch.device) -> State:
+    """A run's model before its first step (on its first latent_dim components, with a linear path) and its state."""
+    recipe, image_shape = run.recipe, list(train_images.shape[1:])
+    architecture = (image_shape, run.latent_dim, recipe.model.channels, recipe.objective.likelihood)
+    model = VAE(*architecture, linear_path=recipe.model.linear_path)
+    initialise(model, torch.Generator().manual_seed(run.seed))
+    if recipe.model.linear_path:
+        start_from_pca(model, fit_pca(train_images.cpu()))
+    if isinstance(recipe.objective.variance, float):
+        model.log_variance.fill_(recipe.objective.variance).log_()
+    return new_state(model.to(device, memory_format=torch.channels_last), recipe.train, run.seed)  # type: ignore[call-overload]  # missing in torch's stubs
 
 
 def step(state: State, images: Tensor, objective: Objective, train: Train) -> tuple[Terms, dict[str, Tensor]]:

@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.params import Params, load
+from pipeline.params import Params, overlaid
+from pipeline.params_yaml import load, read_yaml
+from pipeline.paths import Paths
+from pipeline.stages import baselines, evaluate, fetch, report, sample, train
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -45,3 +48,38 @@ def mnist_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (raw / file).write_bytes(content)
             (raw / f"{file}.gz").write_bytes(gzip.compress(content))
     return root
+
+
+SMALL = {
+    "study": {"latent_dims": [2]},
+    "data": {"dataset": "mnist", "validation": 50, "train_images": 300},
+    "model": {"channels": [4, 8]},
+    "train": {"epochs": 2},
+    "sample": {"images": 12},
+    "evaluate": {"images": 100},
+    "report": {"columns": 4},
+}
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, mnist_root: Path) -> tuple[Params, Paths]:
+    """A finished two-run study on small MNIST, made by the real stages; tests copy what they change."""
+    root = tmp_path_factory.mktemp("trained")
+    changes = overlaid(SMALL, {"data": {"source": str(mnist_root)}})
+    params = Params.model_validate(overlaid(read_yaml(ROOT / "params.yaml"), changes))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.delenv("DVC_ROOT", raising=False)
+        run_study(params, Paths(root))
+    return params, Paths(root)
+
+
+def run_study(params: Params, paths: Paths) -> None:
+    """Every stage in order, in this process."""
+    fetch.main(params, paths)
+    baselines.main(params, paths)
+    for run in params.runs:
+        train.main(run, params, paths)
+        sample.main(run, params, paths)
+        evaluate.main(run, params, paths)
+    report.main(params, paths)

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, SMALL
 
 from pipeline.demo import prepare
 from pipeline.fingerprint import DETERMINING
-from pipeline.params import Recipe, overlaid, read_yaml
+from pipeline.params import Recipe, overlaid
+from pipeline.params_yaml import read_yaml
 
 STAGES = read_yaml(ROOT / "dvc.yaml")["stages"]
 
@@ -103,15 +104,7 @@ Repro = Callable[..., list[str]]
 def repro(tmp_path_factory: pytest.TempPathFactory, mnist_root: Path) -> Repro:
     """Run `dvc repro` on a small study after changes to params.yaml; returns the stages that ran, sorted."""
     root = tmp_path_factory.mktemp("study with Кирилиця")
-    small = {
-        "study": {"latent_dims": [2]},
-        "data": {"dataset": "mnist", "source": str(mnist_root), "validation": 50, "train_images": 300},
-        "model": {"channels": [4, 8]},
-        "train": {"epochs": 1},
-        "sample": {"images": 12},
-        "evaluate": {"images": 100},
-        "report": {"columns": 4},
-    }
+    small = overlaid(SMALL, {"data": {"source": str(mnist_root)}, "train": {"epochs": 1}})
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "DVC"))}
 
     def run(changes: dict[str, Any], *arguments: str) -> list[str]:

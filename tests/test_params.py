@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from pipeline import StudyError
-from pipeline.params import load, overlaid, read_yaml
+from pipeline.params import overlaid
+from pipeline.params_yaml import load, read_yaml
 
 
 def written(folder: Path, **changes: Any) -> Path:

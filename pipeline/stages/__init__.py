@@ -5,8 +5,11 @@ import sys
 from collections.abc import Callable
 
 from pipeline import StudyError
-from pipeline.params import Params, Run, load
+from pipeline.params import Params, Run
+from pipeline.params_yaml import load
 from pipeline.paths import Paths
+
+OUT_OF_MEMORY = "error: out of memory; lower train.batch_size or model.channels, or close other programs"
 
 
 def start(main: Callable[[Params, Paths], None]) -> None:
@@ -35,6 +38,13 @@ def _guarded(stage: Callable[[Paths], None]) -> None:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
+    except MemoryError:
+        sys.exit(OUT_OF_MEMORY)
+    except RuntimeError as error:
+        # PyTorch's CPU allocator raises a plain RuntimeError, its CUDA allocator a subclass of it.
+        if "allocate" not in str(error) and "out of memory" not in str(error):
+            raise
+        sys.exit(OUT_OF_MEMORY)
     except OSError as error:
         # A full disk, a missing permission: the operating system's own words and the file name say it all.
         sys.exit(f"error: {error}")

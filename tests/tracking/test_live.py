@@ -1,0 +1,175 @@
+"""A training mirrored to real stores: one run a fingerprint, every epoch once, and no outage reaches the training."""
+
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from pipeline.params import Params
+from pipeline.paths import Paths
+from pipeline.tracking import live, store
+from pipeline.tracking.live import training_run
+from pipeline.tracking.store import Identity, connect
+
+EPOCHS = [{"epoch": n, "train_total_loss": 1.0 / n, "train_kl": 0.5} for n in (1, 2, 3)]
+
+
+@pytest.fixture
+def identity(params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Identity:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    return Identity(params.runs[0], "f" * 32, "d" * 64, "test", Paths(tmp_path))
+
+
+def only_run(identity: Identity):  # mlflow's Run, imported lazily everywhere
+    client = connect(identity.paths)
+    (run,) = client.search_runs([client.get_experiment_by_name("test").experiment_id])
+    return client, run
+
+
+def steps(client: MlflowClient, run_id: str) -> list[int]:
+    return [metric.step for metric in client.get_metric_history(run_id, "train_total_loss")]
+
+
+def test_a_training_is_a_finished_run_with_every_epoch(identity: Identity) -> None:
+    with training_run(identity, []) as log:
+        for epoch in EPOCHS:
+            log(epoch | {"images_per_second": 1000.0})
+    client, run = only_run(identity)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "reference-64-0"
+    assert steps(client, run.info.run_id) == [1, 2, 3]
+    assert run.data.metrics["images_per_second"] == 1000
+    assert run.data.params["objective.likelihood"] == "bernoulli"
+    assert run.data.params["latent_dim"] == "64"
+    assert run.data.tags["dvc_stage"] == "train@reference-64-0"
+    assert run.data.tags["dataset_sha256"] == "d" * 64
+    assert run.data.tags["git_dirty"] in ("true", "false")
+    assert run.inputs.dataset_inputs[0].dataset.digest == "d" * 36
+    assert (identity.paths.root / "mlflow.db").exists()
+
+
+def test_a_resumed_and_a_forced_run_write_to_the_same_run_each_epoch_once(identity: Identity) -> None:
+    def interrupted() -> None:
+        with training_run(identity, []) as log:
+            log(EPOCHS[0])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert only_run(identity)[1].info.status == "KILLED"
+    # The second epoch was on the disk, but not yet in the store, when the process died.
+    for _ in range(2):
+        with training_run(identity, EPOCHS[:2]) as log:
+            log(EPOCHS[2])
+        client, run = only_run(identity)
+        assert run.info.status == "FINISHED"
+        assert steps(client, run.info.run_id) == [1, 2, 3]
+
+
+def test_another_fingerprint_is_another_run(identity: Identity) -> None:
+    for fingerprint in ("a" * 32, "b" * 32):
+        with training_run(identity.__class__(**vars(identity) | {"fingerprint": fingerprint}), []) as log:
+            log(EPOCHS[0])
+    client = connect(identity.paths)
+    assert len(client.search_runs([client.get_experiment_by_name("test").experiment_id])) == 2
+
+
+def test_a_failing_training_is_a_failed_run_and_its_error_goes_on(identity: Identity) -> None:
+    with pytest.raises(ZeroDivisionError), training_run(identity, []):
+        raise ZeroDivisionError
+    assert only_run(identity)[1].info.status == "FAILED"
+
+
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "sqlite:////proc/nowhere/mlflow.db", "nonsense://x"])
+def test_a_tracker_that_cannot_be_reached_is_said_once_and_stops_nothing(
+    identity: Identity, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], uri: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setitem(store.PATIENCE, "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with training_run(identity, []) as log:
+        for epoch in EPOCHS:
+            log(epoch)
+    assert capsys.readouterr().out.count("MLflow could not be written") == 1
+
+
+def test_a_store_of_rubbish_stops_nothing(identity: Identity, capsys: pytest.CaptureFixture[str]) -> None:
+    (identity.paths.root / "mlflow.db").write_bytes(b"not a database" * 100)
+    with training_run(identity, []) as log:
+        log(EPOCHS[0])
+    assert "MLflow could not be written" in capsys.readouterr().out
+    with pytest.raises(sqlite3.DatabaseError):
+        sqlite3.connect(identity.paths.root / "mlflow.db").execute("select 1 from runs")
+
+
+class Misbehaving(BaseHTTPRequestHandler):
+    """A tracking server that refuses, breaks, or takes its time."""
+
+    status, delay = 403, 0.0
+
+    def answer(self) -> None:
+        time.sleep(self.delay)
+        with contextlib.suppress(OSError):
+            self.send_error(self.status)
+
+    do_GET = do_POST = answer  # noqa: N815  # http.server's names
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def misbehaving() -> Iterator[tuple[type[Misbehaving], str]]:
+    handler = type("Handler", (Misbehaving,), {})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        server.block_on_close = False
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield handler, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(("status", "delay"), [(403, 0.0), (500, 0.0), (200, 0.0), (500, 3.0)])
+def test_a_server_that_refuses_breaks_lies_or_dawdles_never_makes_a_step_wait(
+    identity: Identity, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], misbehaving: tuple,
+    status: int, delay: float,
+) -> None:  # fmt: skip  # fixtures, then cases
+    handler, uri = misbehaving
+    handler.status, handler.delay = status, delay
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setitem(store.PATIENCE, "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr(live, "GRACE_SECONDS", 1.0)
+    slowest = 0.0
+    with training_run(identity, []) as log:
+        for epoch in EPOCHS * 100:
+            before = time.perf_counter()
+            log(epoch)
+            slowest = max(slowest, time.perf_counter() - before)
+    assert slowest < 0.5, "handing an epoch over is a queue's put, whatever the server does"
+    assert capsys.readouterr().out.count("MLflow could not be written") == 1
+
+
+def test_a_locked_database_is_said_and_stops_nothing(identity: Identity, capsys: pytest.CaptureFixture[str]) -> None:
+    with training_run(identity, []) as log:
+        log(EPOCHS[0])
+    database = sqlite3.connect(identity.paths.root / "mlflow.db", isolation_level=None)
+    database.execute("BEGIN EXCLUSIVE")
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(live, "GRACE_SECONDS", 1.0)
+            with training_run(identity, EPOCHS[:1]) as log:
+                log(EPOCHS[1])
+        assert "MLflow could not be written" in capsys.readouterr().out
+    finally:
+        database.execute("ROLLBACK")
+        database.close()
+
+
+def test_nested_parameters_become_dotted() -> None:
+    assert store.flattened({"a": {"b": 1, "c": {"d": 2}}, "e": 3}) == {"a.b": 1, "a.c.d": 2, "e": 3}

@@ -1,0 +1,140 @@
+"""`sync` gives MLflow what the files hold, once, whatever happened to the store before."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run as MlflowRun
+
+from pipeline import StudyError
+from pipeline.params import Params
+from pipeline.paths import Paths
+from pipeline.tracking import store
+from pipeline.tracking.files import identity_of
+from pipeline.tracking.live import training_run
+from pipeline.tracking.sync import sync
+
+Study = tuple[Params, Paths]
+
+
+@pytest.fixture
+def study(trained: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    """A copy of the finished study's workspace without its MLflow store."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    params, paths = trained
+    for folder in ("models", "reports", ".runs"):
+        shutil.copytree(paths.root / folder, tmp_path / folder)
+    return params, Paths(tmp_path)
+
+
+def runs(study: Study) -> dict[str, MlflowRun]:
+    client = store.connect(study[1])
+    experiment = client.get_experiment_by_name(study[0].tracking.experiment)
+    return {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+
+
+def everything(study: Study) -> dict:
+    """What a person compares, without ids and times."""
+    client = store.connect(study[1])
+    told = {}
+    for name, run in runs(study).items():
+        run_id = run.info.run_id
+        history = {key: [(m.step, m.value) for m in client.get_metric_history(run_id, key)] for key in run.data.metrics}
+        places = ("model", "pictures", "dimensions")
+        files = {item.path for place in places for item in client.list_artifacts(run_id, place)}
+        kept = ("fingerprint", "collapse", "current", "dvc_stage")
+        tags = {key: value for key, value in run.data.tags.items() if key in kept}
+        told[name] = (run.info.status, run.data.params, history, files, tags)
+    return told
+
+
+def test_a_deleted_store_is_rebuilt_in_full(study: Study, trained: Study) -> None:
+    params, paths = study
+    assert all(count > 10 for count in sync(params, paths).added.values())
+    rebuilt, original = everything(study), everything(trained)
+    for name in ("reference-2-0", "calibrated-2-0"):
+        status, parameters, history, files, tags = rebuilt[name]
+        assert status == "FINISHED"
+        assert tags.pop("current") == "true"
+        assert (parameters, history, files, tags) == original[name][1:]
+        assert {"model/weights.safetensors", "pictures/samples.png", "pictures/loss_curves.png"} <= files
+        metrics = json.loads(paths.metrics(name).read_text())
+        assert {key: values[-1][1] for key, values in history.items() if key in metrics} == {
+            key: pytest.approx(value) for key, value in metrics.items() if not isinstance(value, str)
+        }
+
+
+def test_a_second_sync_adds_nothing(study: Study) -> None:
+    sync(*study)
+    before = everything(study)
+    second = sync(*study)
+    assert set(second.added.values()) == {0}
+    assert second.closed == []
+    assert everything(study) == before
+
+
+def test_what_an_outage_swallowed_is_added_each_epoch_once(study: Study) -> None:
+    params, paths = study
+    identity = identity_of("reference-2-0", params.tracking.experiment, paths)
+    with training_run(identity, []) as log:
+        log({"epoch": 1, "train_total_loss": 0.7})
+    sync(params, paths)
+    _, _, history, _, _ = everything(study)["reference-2-0"]
+    assert [step for step, _ in history["train_total_loss"]] == [1, 2]
+
+
+def left_running(study: Study, fingerprint: str | None, process: str) -> MlflowClient:
+    params, paths = study
+    identity = identity_of("reference-2-0", params.tracking.experiment, paths)
+    if fingerprint:
+        identity = store.Identity(**vars(identity) | {"fingerprint": fingerprint})
+    client, run_id = store.open_run(identity)
+    client.set_tag(run_id, "process", process)
+    return client
+
+
+def test_a_stale_running_run_is_closed_with_its_true_state(study: Study) -> None:
+    left_running(study, None, f"{store.socket.gethostname()} 999999 1")
+    left_running(study, "a" * 32, f"{store.socket.gethostname()} 999999 1")
+    assert sorted(sync(*study).closed) == ["reference-2-0", "reference-2-0"]
+    client = store.connect(study[1])
+    found = client.search_runs([client.get_experiment_by_name("vae-cifar10").experiment_id])
+    states = {run.data.tags["fingerprint"]: (run.info.status, run.data.tags["current"]) for run in found}
+    assert states["a" * 32] == ("KILLED", "false")
+    assert ("FINISHED", "true") in states.values()
+
+
+@pytest.mark.parametrize("process", [store.this_process(), "another-host 1 1"])
+def test_a_run_that_a_living_process_may_be_writing_is_left_alone(study: Study, process: str) -> None:
+    left_running(study, "a" * 32, process)
+    assert sync(*study).closed == []
+    client = store.connect(study[1])
+    found = client.search_runs([client.get_experiment_by_name("vae-cifar10").experiment_id])
+    assert "RUNNING" in {run.info.status for run in found}
+
+
+def test_untrained_runs_are_named_and_removed_ones_lose_their_mark(study: Study) -> None:
+    params, paths = study
+    sync(params, paths)
+    fewer = params.model_copy(update={"study": params.study.model_copy(update={"variants": ["calibrated"]})})
+    sync(fewer, paths)
+    assert {name: run.data.tags["current"] for name, run in runs(study).items()} == {
+        "reference-2-0": "false",
+        "calibrated-2-0": "true",
+    }
+    shutil.rmtree(paths.model("calibrated-2-0"))
+    assert sync(fewer, paths).missing == ["calibrated-2-0"]
+
+
+def test_damaged_files_and_an_absent_store_are_one_clear_line(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    params, paths = study
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setitem(store.PATIENCE, "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(StudyError, match=r"MLflow at http://127\.0\.0\.1:9 cannot be brought up to date"):
+        sync(params, paths)
+    (paths.model("reference-2-0") / "model.json").write_text("{}")
+    with pytest.raises(StudyError, match=r"model\.json is missing or damaged"):
+        sync(params, paths)
