@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro check test test-slow lint format ui lock
+.PHONY: help setup demo repro check test test-slow torture lint format ui lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,10 @@ test: $(READY)  ## the fast tests: no network, no data
 
 test-slow: $(READY)  ## the tests that run the whole pipeline
 	@python -m pytest -m slow
+
+torture: $(READY)  ## kill the pipeline 100 times and feed it over 1,000 bad inputs (half an hour)
+	@FUZZ_CASES=400 python -m pytest -m fuzz
+	@PYTHONPATH=$(CURDIR) python tests/torture.py --kills 100
 
 lint: $(READY)  ## ruff and mypy
 	@ruff check . && ruff format --check . && mypy

@@ -1,6 +1,7 @@
 """What several tests share: the shipped parameters, and small real-format datasets."""
 
 import gzip
+import os
 import struct
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from pipeline.paths import Paths
 from pipeline.stages import baselines, evaluate, fetch, report, sample, train
 
 ROOT = Path(__file__).resolve().parent.parent
+# How many bad inputs each fuzzing test tries; `make torture` asks for many more.
+CASES = int(os.environ.get("FUZZ_CASES", "60"))
 
 
 @pytest.fixture
@@ -32,8 +35,13 @@ def small_images() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def mnist_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as torchvision keeps MNIST: 600 + 200 small digits-like images in the official idx format."""
     root = tmp_path_factory.mktemp("mnist")
+    write_mnist(root)
+    return root
+
+
+def write_mnist(root: Path) -> None:
+    """A folder as torchvision keeps MNIST: 600 + 200 coarse images in the official idx format."""
     raw = root / "MNIST" / "raw"
     raw.mkdir(parents=True)
     generator = np.random.default_rng(1)
@@ -47,7 +55,6 @@ def mnist_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for file, content in files.items():
             (raw / file).write_bytes(content)
             (raw / f"{file}.gz").write_bytes(gzip.compress(content))
-    return root
 
 
 SMALL = {

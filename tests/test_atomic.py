@@ -22,6 +22,16 @@ def test_equal_content_is_equal_bytes_and_nan_is_refused(tmp_path: Path) -> None
     assert not (tmp_path / "c.json").exists()
 
 
+def test_what_a_killed_process_left_is_cleared_by_the_next_write(tmp_path: Path) -> None:
+    (tmp_path / ".a.txt.k3j2").write_text("half")
+    (tmp_path / ".out.x1y2").mkdir()
+    (tmp_path / ".outer.x1y2").mkdir()
+    atomic.write_text(tmp_path / "a.txt", "whole")
+    with atomic.folder(tmp_path / "out"):
+        pass
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".outer.x1y2", "a.txt", "out"]
+
+
 def test_an_interrupted_folder_leaves_the_former_one(tmp_path: Path) -> None:
     with atomic.folder(tmp_path / "out") as folder:
         (folder / "a").write_text("old")

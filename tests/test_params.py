@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from conftest import CASES, ROOT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
@@ -146,10 +146,25 @@ JUNK = st.one_of(
 )  # fmt: skip  # one kind after the other
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.fuzz
+@settings(max_examples=CASES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(key=st.sampled_from(leaves(read_yaml(ROOT / "params.yaml"))), value=JUNK)
 def test_any_value_anywhere_validates_or_is_refused_clearly(tmp_path: Path, key: tuple, value: Any) -> None:
     path = written(tmp_path, **{"__".join(map(str, key)): value})
+    assert len(outcome(path).splitlines()) <= 2
+
+
+YAML_TEXT = st.text(alphabet="abstudy: -[]{}#&*!|>'\"%@`\n\t0123.~\x00é", max_size=60)
+
+
+@pytest.mark.fuzz
+@settings(max_examples=CASES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=YAML_TEXT, at=st.floats(0, 1))
+def test_any_text_inserted_anywhere_validates_or_is_refused_clearly(tmp_path: Path, text: str, at: float) -> None:
+    whole = (ROOT / "params.yaml").read_text()
+    cut = int(at * len(whole))
+    path = tmp_path / "params.yaml"
+    path.write_text(whole[:cut] + text + whole[cut:])
     assert len(outcome(path).splitlines()) <= 2
 
 

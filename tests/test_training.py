@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import CASES
 
 from pipeline import StudyError, checkpoint
 from pipeline.model.blocks import initialise
@@ -92,6 +93,33 @@ def test_foreign_and_torn_checkpoints_are_ignored_with_a_warning(
     assert not checkpoint.resume(tmp_path, "abc", untouched)
     assert not checkpoint.resume(tmp_path, "other", untouched)
     assert weights(untouched) == before
+
+
+@pytest.mark.fuzz
+def test_no_altered_checkpoint_or_model_is_loaded(images: tuple, tmp_path: Path) -> None:
+    train = settings(epochs=1)
+    state = untrained(train)
+    run(state, images, train)
+    checkpoint.save_state(tmp_path / "state", "abc", state)
+    checkpoint.save_model(tmp_path / "model", state.model, {})
+    (path,) = checkpoint.saved_states(tmp_path / "state")
+    generator = np.random.default_rng(5)
+    for case in range(CASES):
+        target = (path, tmp_path / "model" / "weights.safetensors")[case % 2]
+        whole = target.read_bytes()
+        content = bytearray(whole)
+        if case % 5 == 0:
+            content = content[: generator.integers(len(content))]
+        else:
+            content[generator.integers(len(content))] ^= 1 << generator.integers(8)
+        target.write_bytes(content)
+        if target == path:
+            assert not checkpoint.resume(tmp_path / "state", "abc", untrained(train))
+        else:
+            with pytest.raises(StudyError, match="no usable model"):
+                checkpoint.load_model(tmp_path / "model")
+        target.write_bytes(whole)
+    assert checkpoint.resume(tmp_path / "state", "abc", untrained(train)), "the whole one is"
 
 
 def test_only_the_last_two_checkpoints_are_kept(images: tuple, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def save(dataset: Dataset, path: Path) -> None:
     """Write the arrays (.npy, no pickles) and a description of them."""
     with atomic.folder(path) as folder:
         for part in PARTS:
-            np.save(folder / f"{part}.npy", getattr(dataset, part), allow_pickle=False)
+            atomic.write_array(folder / f"{part}.npy", getattr(dataset, part))
         description: dict[str, object] = {"name": dataset.name, "sha256": dataset.sha256}
         description |= {part: list(getattr(dataset, part).shape) for part in PARTS}
         atomic.write_json(folder / "dataset.json", description)

@@ -1,6 +1,8 @@
 """A Study to the report's files."""
 
+import platform
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,8 @@ def markdown(study: Study, params: Params) -> str:
         "baselines": study.baselines,
         "test_images": study.baselines["test_images"],
         "threshold": params.evaluate.active_threshold,
+        "python": platform.python_version(),
+        "torch": version("torch"),
         "command": "make demo" if params.tracking.experiment.endswith("-demo") else "make repro",
     }
     return environment.get_template("report.md.j2").render(content)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import CASES
 from PIL import Image
 
 from pipeline import StudyError
@@ -127,12 +128,13 @@ def outcome(path: Path) -> dict[str, bytes] | str:
         return "refused" if "\n" not in str(error) else str(error)
 
 
+@pytest.mark.fuzz
 def test_every_truncation_and_random_damage_is_refused_or_harmless(tmp_path: Path, release: dict[str, bytes]) -> None:
     whole = tar(tmp_path / "whole.tar.gz", release).read_bytes()
     packed = as_npm_package(tmp_path / "packed.tgz", release).read_bytes()
     generator = np.random.default_rng(3)
     damaged = tmp_path / "damaged"
-    for case in range(60):
+    for case in range(CASES):
         content = bytearray(whole if case % 2 else packed)
         if case % 3 == 0:
             content = content[: generator.integers(len(content))]

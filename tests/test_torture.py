@@ -1,0 +1,16 @@
+"""The short form of tests/torture.py: a few kills at random instants, nothing lost."""
+
+from pathlib import Path
+
+import pytest
+from torture import torture
+
+
+@pytest.mark.slow
+def test_random_kills_lose_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    torture(8, seed=1, root=tmp_path)
+    assert "kills survived / kills made: 8 / 8" in capsys.readouterr().out

@@ -1,0 +1,161 @@
+"""Kill the pipeline at random instants and see that nothing is lost: `python tests/torture.py --kills 100`.
+
+A small study is run once undisturbed. Then, again and again, one stage or the whole pipeline is started by
+`dvc repro` without a run cache to hide behind, killed at a random instant in a random way, and `dvc repro` has to
+complete it: every output must have the bytes of the undisturbed run. At the end MLflow, after `sync`, must have
+one finished run for each training, with every epoch once.
+"""
+
+import argparse
+import hashlib
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+from conftest import ROOT, SMALL, write_mnist
+
+from pipeline.demo import prepare
+from pipeline.params import overlaid
+from pipeline.params_yaml import load
+from pipeline.paths import Paths
+from pipeline.tracking import store
+from pipeline.tracking.sync import sync
+
+# Long enough for kills to land inside the epochs, not only in the imports.
+EPOCHS = {"train": {"epochs": 12}}
+WAYS = ("SIGKILL everything", "SIGKILL the stage", "SIGTERM the stage", "SIGINT everything")
+
+
+def new_study(root: Path) -> dict[str, float]:
+    """Run a small study undisturbed; returns how long each stage takes, seconds."""
+    write_mnist(root / "source")
+    changes = overlaid(overlaid(SMALL, {"data": {"source": str(root / "source")}}), EPOCHS)
+    study = root / "study"
+    prepare(ROOT, study, changes, "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n")
+    seconds: dict[str, float] = {}
+    repro(study)
+    for stage in re.findall(r"^([\w@-]+) ", dvc(study, "stage", "list").stdout, re.M):
+        start = time.monotonic()
+        repro(study, "--force", "--single-item", stage)
+        seconds[stage] = time.monotonic() - start
+    start = time.monotonic()
+    repro(study, "--force")
+    return seconds | {"": time.monotonic() - start}
+
+
+def dvc(study: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["dvc", *arguments], cwd=study, env=environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+
+
+def environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "DVC"))}
+
+
+def repro(study: Path, *arguments: str) -> str:
+    done = dvc(study, "repro", *arguments)
+    if done.returncode:
+        raise AssertionError(f"dvc repro {' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}")
+    return done.stdout
+
+
+def outputs(study: Path) -> dict[str, str]:
+    """SHA-256 of every file under data/, models/ and reports/, hidden leftovers included."""
+    files = [path for part in ("data", "models", "reports") for path in (study / part).rglob("*") if path.is_file()]
+    return {str(path.relative_to(study)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def kill_once(study: Path, stage: str, instant: float, way: str) -> bool:
+    """Start `dvc repro` on one stage (or on all, for an empty name) and kill it; False if it was done before."""
+    shutil.rmtree(study / ".dvc" / "cache" / "runs", ignore_errors=True)
+    target = ["--single-item", stage] if stage else []
+    process = subprocess.Popen(
+        ["dvc", "repro", "--force", *target], cwd=study, env=environment(), start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip  # one line for the command, one for its streams
+    time.sleep(instant)
+    if process.poll() is not None:
+        return False
+    name, _, whom = way.partition(" ")
+    number = signal.Signals[name]
+    if whom == "everything":
+        os.killpg(process.pid, number)
+    for child in stages_of(process.pid) if whom == "the stage" else []:
+        child.send_signal(number)
+    process.wait(timeout=120)
+    return True
+
+
+def stages_of(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def compare(study: Path, expected: dict[str, str], what: str) -> None:
+    found = outputs(study)
+    different = sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))
+    if different:
+        raise AssertionError(f"after {what}: {len(different)} outputs differ, first {different[:5]}")
+
+
+def check_tracker(study: Path) -> None:
+    """One finished run for each training, every epoch once."""
+    params, paths = load(study / "params.yaml"), Paths(study)
+    sync(params, paths)
+    client = store.connect(paths)
+    experiment = client.get_experiment_by_name(params.tracking.experiment)
+    runs = client.search_runs([experiment.experiment_id])
+    assert sorted(run.info.run_name for run in runs) == sorted(run.name for run in params.runs)
+    for run in runs:
+        assert run.info.status == "FINISHED", run.info
+        steps = [metric.step for metric in client.get_metric_history(run.info.run_id, store.STEP_METRIC)]
+        assert steps == list(range(1, params.train.epochs + 1)), (run.info.run_name, steps)
+
+
+def torture(kills: int, seed: int, root: Path) -> None:
+    draw = random.Random(seed)  # noqa: S311  # instants of kills, not secrets
+    print("Running the study undisturbed ...", flush=True)
+    seconds = new_study(root)
+    study = root / "study"
+    expected = outputs(study)
+    made: Counter[str] = Counter()
+    resumed = 0
+    while made.total() < kills:
+        # Every stage in turn, and the whole pipeline as often as one of them.
+        stage = list(seconds)[made.total() % len(seconds)]
+        instant, way = draw.uniform(0.1, seconds[stage]), draw.choice(WAYS)
+        if not kill_once(study, stage, instant, way):
+            continue
+        what = f"{way} {instant:.2f} s into {stage or 'the whole pipeline'}"
+        resumed += repro(study).count("resumed after epoch")
+        compare(study, expected, what)
+        made[stage or "the whole pipeline"] += 1
+        print(f"survived {made.total()}/{kills}: {what}", flush=True)
+    check_tracker(study)
+    print(", ".join(f"{count} in {stage}" for stage, count in made.items()))
+    print(f"trainings that went on from a checkpoint: {resumed}")
+    print(f"kills survived / kills made: {made.total()} / {kills}; MLflow has every run and every epoch once")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="torture-") as folder:
+        try:
+            torture(arguments.kills, arguments.seed, Path(folder))
+        except AssertionError as error:
+            sys.exit(f"LOST: {error}")
