@@ -10,6 +10,7 @@ from pipeline.tracking.store import connect, is_running, open_run, store_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 
 class Synced(NamedTuple):
@@ -52,6 +53,15 @@ def _sync(params: Params, paths: Paths) -> Synced:
     return Synced(added, closed, missing)
 
 
+def _true_status(run: "Run", has_files: bool) -> str | None:
+    """What the run's status should be, where it is not that: whole files are a finished training, whoever died."""
+    status = run.info.status
+    if has_files:
+        return "FINISHED" if status != "FINISHED" else None
+    stale = status == "RUNNING" and not is_running(run.data.tags.get("process", ""))
+    return "KILLED" if stale else None
+
+
 def _mark(client: "MlflowClient", experiment: str, current: set[str]) -> list[str]:
     """Tag what the workspace shows, and close what no living process is writing; returns the closed runs' names."""
     closed = []
@@ -59,12 +69,7 @@ def _mark(client: "MlflowClient", experiment: str, current: set[str]) -> list[st
         shown = str(run.info.run_id in current).lower()
         if run.data.tags.get("current") != shown:
             client.set_tag(run.info.run_id, "current", shown)
-        status = run.info.status
-        if status == "RUNNING" and is_running(run.data.tags.get("process", "")):
-            continue
-        # Whole files mean a finished training, whatever the tracker saw of it.
-        true = "FINISHED" if run.info.run_id in current else "KILLED" if status == "RUNNING" else status
-        if true != status:
+        if true := _true_status(run, run.info.run_id in current):
             client.set_terminated(run.info.run_id, true)
             closed.append(run.info.run_name)
     return closed

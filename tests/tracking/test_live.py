@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -173,3 +174,33 @@ def test_a_locked_database_is_said_and_stops_nothing(identity: Identity, capsys:
 
 def test_nested_parameters_become_dotted() -> None:
     assert store.flattened({"a": {"b": 1, "c": {"d": 2}}, "e": 3}) == {"a.b": 1, "a.c.d": 2, "e": 3}
+
+
+@pytest.mark.slow
+def test_a_full_disk_under_the_store_is_said_and_sync_adds_the_rest(
+    identity: Identity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], capture_output=True).returncode:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{disk / 'mlflow.db'}")
+        with training_run(identity, []) as log:
+            log(EPOCHS[0])
+        filler = disk / "filler"
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        with training_run(identity, []) as log:
+            for epoch in range(2, 400):
+                log({"epoch": epoch, "train_total_loss": 0.5} | {f"metric_{n}": 1.0 for n in range(40)})
+        assert capsys.readouterr().out.count("MLflow could not be written") == 1
+        filler.unlink()
+        with training_run(identity, EPOCHS) as log:
+            pass
+        client, run = only_run(identity)
+        assert set(range(1, 4)) <= set(steps(client, run.info.run_id))
+        assert run.info.status == "FINISHED"
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)

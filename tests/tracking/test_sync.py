@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
@@ -17,17 +16,6 @@ from pipeline.tracking.live import training_run
 from pipeline.tracking.sync import sync
 
 Study = tuple[Params, Paths]
-
-
-@pytest.fixture
-def study(trained: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
-    """A copy of the finished study's workspace without its MLflow store."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    params, paths = trained
-    for folder in ("models", "reports", ".runs"):
-        shutil.copytree(paths.root / folder, tmp_path / folder)
-    return params, Paths(tmp_path)
 
 
 def runs(study: Study) -> dict[str, MlflowRun]:
