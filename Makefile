@@ -42,8 +42,13 @@ torture: $(READY)  ## kill the pipeline 100 times and feed it over 1,000 bad inp
 	@FUZZ_CASES=400 python -m pytest -m fuzz
 	@PYTHONPATH=$(CURDIR) python tests/torture.py --kills 100
 
-lint: $(READY)  ## ruff and mypy
+lint: $(READY)  ## ruff, mypy, bandit, pip-audit
 	@ruff check . && ruff format --check . && mypy
+	@bandit -q -ll -r pipeline && echo 'bandit: nothing of medium or high severity'
+	@pip-audit -r requirements.lock --no-deps --disable-pip --progress-spinner off > .audit.log 2>&1 \
+		|| { ! grep -q 'known vulnerabilit' .audit.log || { cat .audit.log; exit 1; }; }
+	@echo "pip-audit: of $$(grep -c == requirements.lock) dependencies," \
+		"$$(grep -c 'could not be audited' .audit.log) could not be looked up; no vulnerability is known in the others"
 
 format: $(READY)  ## let ruff rewrite what it can
 	@ruff check --fix . ; ruff format .

@@ -1,6 +1,5 @@
 """All figures of one run, gathered under the keys that JSON, MLflow and the report share."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ from pipeline.metrics import collapse, distortion
 from pipeline.model.vae import VAE
 from pipeline.objective import kl_standard_normal
 from pipeline.params import Evaluate, Run
+from pipeline.reading import read_json
 from pipeline.training import VALIDATION_BATCH, validate
 
 
@@ -45,11 +45,11 @@ class Codes(NamedTuple):
 
 def read_baselines(folder: Path) -> Baselines:
     """What the baselines stage wrote; StudyError if it is missing or damaged."""
+    figures = read_json(folder / "baselines.json")
     try:
-        figures = json.loads((folder / "baselines.json").read_text())
         maps = load_file(folder / "mean.safetensors")
         return Baselines(figures, maps["mean"], maps["entropy"])
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, KeyError, SafetensorError) as error:
         raise StudyError(f"{folder} holds no usable baselines: {error}; run `dvc repro baselines`") from None
 
 

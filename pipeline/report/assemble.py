@@ -29,12 +29,15 @@ def write(study: Study, params: Params, folder: Path) -> None:
 
 
 def markdown(study: Study, params: Params) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+    # Escapes what goes into HTML, leaves Markdown as it is.
     environment = Environment(
-        loader=PackageLoader("pipeline.report", "."), undefined=StrictUndefined, keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701  # Markdown; what is shown are our own numbers and validated names
-    )  # fmt: skip
+        loader=PackageLoader("pipeline.report", "."),
+        autoescape=select_autoescape(),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
     grid, epochs = params.study, study.summary["epochs"].unique()
     content: dict[str, Any] = {
         "dataset": params.data.dataset,

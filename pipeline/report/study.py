@@ -1,16 +1,15 @@
 """Read every listed run's files into one Study; nothing is globbed, so what params.yaml dropped is not seen."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from pipeline import StudyError
 from pipeline.params import Params
 from pipeline.paths import Paths
 from pipeline.pictures import tiles
+from pipeline.reading import read_csv, read_json
 
 PUBLISHED = Path(__file__).parent / "published.csv"
 
@@ -53,9 +52,9 @@ def read(params: Params, paths: Paths) -> Study:
     rows, histories, dimensions, pictures = [], [], {}, {}
     for run in params.runs:
         cell = {"run": run.name, "variant": run.variant, "latent_dim": run.latent_dim, "seed": run.seed}
-        rows.append(cell | _json(paths.metrics(run.name)))
-        histories.append(_csv(paths.model(run.name) / "history.csv").assign(**cell))
-        dimensions[run.name] = _csv(paths.dimensions(run.name))["kl"].to_numpy()
+        rows.append(cell | read_json(paths.metrics(run.name)))
+        histories.append(read_csv(paths.model(run.name) / "history.csv").assign(**cell))
+        dimensions[run.name] = read_csv(paths.dimensions(run.name))["kl"].to_numpy()
         pictures[run.name] = {
             kind: tiles(paths.samples(run.name) / f"{kind}.png")
             for kind in ("originals", "reconstructions", "samples", "interpolations")
@@ -64,22 +63,7 @@ def read(params: Params, paths: Paths) -> Study:
         pd.DataFrame(rows).set_index("run", drop=False),
         pd.concat(histories, ignore_index=True),
         dimensions,
-        _json(paths.baselines / "baselines.json"),
-        _csv(PUBLISHED),
+        read_json(paths.baselines / "baselines.json"),
+        read_csv(PUBLISHED),
         pictures,
     )
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-        return content
-    except (OSError, ValueError) as error:
-        raise StudyError(f"{path} is missing or damaged: {error}; run `dvc repro`") from None
-
-
-def _csv(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise StudyError(f"{path} is missing or damaged: {error}; run `dvc repro`") from None

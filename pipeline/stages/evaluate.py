@@ -1,6 +1,5 @@
 """Measure one run on the test images: models/<run>/, data/ and the baselines -> reports/metrics/<run>.json."""
 
-import pandas as pd
 import torch
 
 from pipeline import atomic, checkpoint
@@ -8,6 +7,7 @@ from pipeline.data import datasets
 from pipeline.metrics.evaluation import evaluate, read_baselines
 from pipeline.params import Params, Run
 from pipeline.paths import Paths
+from pipeline.reading import read_csv
 from pipeline.stages import start_run
 from pipeline.tracking.files import identity_of, log_evaluation
 
@@ -18,7 +18,7 @@ def main(run: Run, params: Params, paths: Paths) -> None:
     model, _ = checkpoint.load_model(folder)
     dataset = datasets.load(paths.dataset(params.data.dataset))
     test_images = torch.tensor(dataset.test_images[: params.evaluate.images])
-    history = pd.read_csv(folder / "history.csv")
+    history = read_csv(folder / "history.csv")
     result = evaluate(run, model, test_images, read_baselines(paths.baselines), history, params.evaluate)
     atomic.write_text(paths.dimensions(run.name), result.dimensions.to_csv(index=False))
     atomic.write_json(paths.metrics(run.name), result.metrics)

@@ -1,6 +1,5 @@
 """What of a run's files goes to its MLflow run: metrics, verdict, model, pictures, curves."""
 
-import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ import pandas as pd
 from pipeline import StudyError
 from pipeline.params import Run
 from pipeline.paths import Paths
+from pipeline.reading import read_csv, read_json
 from pipeline.tracking.store import Identity, log_metrics, logged_epochs, open_run, say_outage
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 def identity_of(name: str, experiment: str, paths: Paths) -> Identity:
     """The identity that a trained model's folder carries; StudyError if there is no whole one."""
     path = paths.model(name) / "model.json"
+    about = read_json(path)
     try:
-        about = json.loads(path.read_text())
         run = Run.model_validate(about["run"])
         return Identity(run, about["fingerprint"], about["dataset_sha256"], experiment, paths)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StudyError(f"{path} is missing or damaged: {type(error).__name__}; run `dvc repro`") from None
+    except (ValueError, KeyError, TypeError):
+        raise StudyError(f"{path} cannot be used: it describes no run; run `dvc repro` to make it again") from None
 
 
 def log_evaluation(identity: Identity) -> None:
@@ -40,10 +40,10 @@ def log_evaluation(identity: Identity) -> None:
 def log_files(client: "MlflowClient", run_id: str, identity: Identity, renew: bool) -> int:
     """Log what the run's files say and the store lacks, or with `renew` all artifacts; returns how much was added."""
     paths, name = identity.paths, identity.run.name
-    history = pd.read_csv(paths.model(name) / "history.csv")
+    history = read_csv(paths.model(name) / "history.csv")
     added = _log_history(client, run_id, identity, history)
     if paths.metrics(name).exists():
-        added += _log_results(client, run_id, json.loads(paths.metrics(name).read_text()), step=len(history))
+        added += _log_results(client, run_id, read_json(paths.metrics(name)), step=len(history))
     with tempfile.TemporaryDirectory() as folder:
         curves = _curves(history, name, Path(folder) / "loss_curves.png")
         artifacts = {
@@ -84,10 +84,10 @@ def _log_results(client: "MlflowClient", run_id: str, results: dict[str, Any], s
 
 def _images_per_second(identity: Identity) -> dict[int, float]:
     try:
-        timing = json.loads((identity.paths.state(identity.fingerprint) / "timing.json").read_text())
-        return dict(enumerate(timing["images_per_second"], start=1))
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+        timing = read_json(identity.paths.state(identity.fingerprint) / "timing.json")
+        return {epoch: float(speed) for epoch, speed in enumerate(timing["images_per_second"], start=1)}
+    except (StudyError, ValueError, KeyError, TypeError):
+        return {}  # trained elsewhere
 
 
 def _curves(history: pd.DataFrame, name: str, path: Path) -> Path:

@@ -124,5 +124,5 @@ def test_damaged_files_and_an_absent_store_are_one_clear_line(study: Study, monk
     with pytest.raises(StudyError, match=r"MLflow at http://127\.0\.0\.1:9 cannot be brought up to date"):
         sync(params, paths)
     (paths.model("reference-2-0") / "model.json").write_text("{}")
-    with pytest.raises(StudyError, match=r"model\.json is missing or damaged"):
+    with pytest.raises(StudyError, match=r"model\.json cannot be used"):
         sync(params, paths)
