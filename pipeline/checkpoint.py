@@ -134,6 +134,11 @@ def _restore(state: State, tensors: dict[str, Tensor], rest: dict[str, Any]) -> 
             optimizer.setdefault(int(index), {})[slot] = tensor
     state.model.load_state_dict(model)
     state.optimizer.load_state_dict({"state": optimizer, "param_groups": rest["param_groups"]})
+    # The fused Adam walks parameter and moments in memory order: their layouts (channels last) must agree.
+    for parameter, slots in state.optimizer.state.items():
+        for name, value in slots.items():
+            if value.shape == parameter.shape:
+                slots[name] = torch.empty_like(parameter).copy_(value)
     state.scheduler.load_state_dict(rest["scheduler"])
     state.generator.set_state(tensors["generator"])
     state.history[:], state.seconds[:] = rest["history"], rest["seconds"]

@@ -28,7 +28,7 @@ def settings(**changes: object) -> Train:
 def untrained(train: Train, likelihood: str = "gaussian") -> State:
     model = VAE([3, 32, 32], 6, [8, 8], likelihood)
     initialise(model, torch.Generator().manual_seed(0))
-    return new_state(model, train, seed=0)
+    return new_state(model.to(memory_format=torch.channels_last), train, seed=0)
 
 
 def weights(state: State) -> list[bytes]:
