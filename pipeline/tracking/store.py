@@ -76,7 +76,9 @@ def _experiment(client: "MlflowClient", identity: Identity) -> str:
     _, local, database = store_uri(identity.paths).partition("sqlite:///")
     location = (Path(database).resolve().parent / "mlartifacts").as_uri() if local else None
     try:
-        return client.create_experiment(identity.experiment, artifact_location=location)
+        # The kind opens the UI on the runs' table instead of on MLflow's pages for language models.
+        kind = {"mlflow.experimentKind": "custom_model_development"}
+        return client.create_experiment(identity.experiment, artifact_location=location, tags=kind)
     except MlflowException:
         # Another process was faster.
         if existing := client.get_experiment_by_name(identity.experiment):
