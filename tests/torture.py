@@ -83,9 +83,11 @@ def kill_once(study: Path, stage: str, instant: float, way: str) -> bool:
         ["dvc", "repro", "--force", *target], cwd=study, env=environment(), start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip  # one line for the command, one for its streams
-    time.sleep(instant)
-    if process.poll() is not None:
+    try:
+        process.wait(timeout=instant)
         return False
+    except subprocess.TimeoutExpired:
+        pass
     name, _, whom = way.partition(" ")
     number = signal.Signals[name]
     if whom == "everything":
