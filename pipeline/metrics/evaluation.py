@@ -57,28 +57,40 @@ def evaluate(
     run: Run, model: VAE, test_images: Tensor, baselines: Baselines, history: pd.DataFrame, chosen: Evaluate
 ) -> Evaluation:
     """Measure a model on uint8 test images [N, C, H, W]; see the report for each key's definition."""
-    figures = baselines.figures
+    codes = encode_all(model, test_images)
     metrics: dict[str, Any] = {"test_images": len(test_images)}
     metrics |= validate(model, test_images, run.recipe.objective, chosen.seed, "test")
-    codes = encode_all(model, test_images)
+    metrics |= reconstruction_figures(codes, run.latent_dim, baselines)
+    metrics |= training_figures(run, baselines, history)
+    metrics |= collapse_figures(codes, shuffled_mse(model, test_images, codes.mu, chosen.seed), chosen)
+    variances = codes.mu.double().var(0, unbiased=False).numpy()
+    columns = {"dimension": range(run.latent_dim), "kl": codes.kl.double().mean(0).numpy(), "mu_variance": variances}
+    return Evaluation(metrics, pd.DataFrame(columns))
+
+
+def reconstruction_figures(codes: Codes, latent_dim: int, baselines: Baselines) -> dict[str, Any]:
+    """How well mu is decoded, beside PCA of the same size, the mean image and the floor."""
+    figures = baselines.figures
+    mean_image_bce, bce_floor = figures["mean_image_bce"], figures["bce_floor"]
     mse, bce = float(codes.mse.double().mean()), float(codes.bce.double().mean())
-    pca_mse = figures["pca_mse"][min(run.latent_dim, len(figures["pca_mse"]) - 1)]
-    metrics |= {
+    pca_mse = figures["pca_mse"][min(latent_dim, len(figures["pca_mse"]) - 1)]
+    return {
         "mse": mse,
         "psnr_db": distortion.psnr(mse),
         "psnr_db_mean_of_images": float(-10 * codes.mse.double().clamp(min=1e-12).log10().mean()),
         "pca_psnr_db": distortion.psnr(max(pca_mse, 1e-12)),
         "bce": bce,
-        "mean_image_bce": figures["mean_image_bce"],
-        "bce_floor": figures["bce_floor"],
-        "explained_information": distortion.explained_information(bce, figures["mean_image_bce"], figures["bce_floor"]),
+        "mean_image_bce": mean_image_bce,
+        "bce_floor": bce_floor,
+        "explained_information": distortion.explained_information(bce, mean_image_bce, bce_floor),
     }
-    metrics |= training_figures(run, baselines, history)
+
+
+def collapse_figures(codes: Codes, shuffled: float, chosen: Evaluate) -> dict[str, Any]:
+    """The verdict and what it rests on; `shuffled` is the MSE with another image's code."""
     kl = float(codes.kl.double().sum(1).mean())
-    verdict = collapse.diagnose(
-        codes.mu, chosen.active_threshold, mse, shuffled_mse(model, test_images, codes.mu, chosen.seed), kl
-    )
-    metrics |= {
+    verdict = collapse.diagnose(codes.mu, chosen.active_threshold, float(codes.mse.double().mean()), shuffled, kl)
+    return {
         "kl": kl,
         "active_units": verdict.active_units,
         "active_share": verdict.active_share,
@@ -87,14 +99,6 @@ def evaluate(
         "collapse": verdict.verdict,
         "collapse_reason": verdict.reason,
     }
-    dimensions = pd.DataFrame(
-        {
-            "dimension": range(run.latent_dim),
-            "kl": codes.kl.double().mean(0).numpy(),
-            "mu_variance": codes.mu.double().var(0, unbiased=False).numpy(),
-        }
-    )
-    return Evaluation(metrics, dimensions)
 
 
 def encode_all(model: VAE, images: Tensor) -> Codes:
