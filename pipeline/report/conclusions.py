@@ -30,7 +30,7 @@ def collapse_of(variant: str, rows: pd.DataFrame) -> list[str]:
         count = "all" if len(collapsed) == len(rows) else f"{len(collapsed)} of"
         sentences.append(
             f"**{variant}** collapsed in {count} {len(rows)} runs (latent size {_listed(collapsed['latent_dim'])}): "
-            f"the test KL is at most {collapsed['kl'].max():.4f} nats an image and at most "
+            f"the test KL is at most {collapsed['kl'].max():.2g} nats an image and at most "
             f"{collapsed['active_units'].max()} dimensions are active."
         )
         sentences += same_as_mean_image(collapsed)
