@@ -31,7 +31,7 @@ from pipeline.tracking import store
 from pipeline.tracking.sync import sync
 
 # Long enough for kills to land inside the epochs, not only in the imports.
-EPOCHS = {"train": {"epochs": 40}}
+EPOCHS = {"train": {"epochs": 100}}
 WAYS = ("SIGKILL everything", "SIGKILL the stage", "SIGTERM the stage", "SIGINT everything")
 
 
@@ -75,7 +75,7 @@ def outputs(study: Path) -> dict[str, str]:
     return {str(path.relative_to(study)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def kill_once(study: Path, stage: str, instant: float, way: str) -> bool:
+def kill_once(study: Path, stage: str, instant: float, way: str, after_checkpoint: bool) -> bool:
     """Start `dvc repro` on one stage (or on all, for an empty name) and kill it; False if it was done before."""
     shutil.rmtree(study / ".dvc" / "cache" / "runs", ignore_errors=True)
     target = ["--single-item", stage] if stage else []
@@ -83,6 +83,8 @@ def kill_once(study: Path, stage: str, instant: float, way: str) -> bool:
         ["dvc", "repro", "--force", *target], cwd=study, env=environment(), start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip  # one line for the command, one for its streams
+    while after_checkpoint and process.poll() is None and not list((study / ".runs").glob("*/epoch-*")):
+        time.sleep(0.01)
     try:
         process.wait(timeout=instant)
         return False
@@ -138,11 +140,12 @@ def torture(kills: int, seed: int, root: Path) -> None:
         # Every stage in turn, and the whole pipeline as often as one of them.
         stage = list(seconds)[made.total() % len(seconds)]
         instant, way = draw.uniform(0.1, seconds[stage]), draw.choice(WAYS)
-        if stage.startswith("train"):  # half of a small training is its start: look rather at its epochs
-            instant = max(instant, draw.uniform(0.1, seconds[stage]))
-        if not kill_once(study, stage, instant, way):
+        # Most of a small training is its start; its kills are aimed at the epochs, after the first checkpoint.
+        training = stage.startswith("train")
+        instant = draw.uniform(0, 2) if training else instant
+        if not kill_once(study, stage, instant, way, after_checkpoint=training):
             continue
-        what = f"{way} {instant:.2f} s into {stage or 'the whole pipeline'}"
+        what = f"{way} {instant:.2f} s into {'the epochs of ' if training else ''}{stage or 'the whole pipeline'}"
         resumed += repro(study).count("resumed after epoch")
         compare(study, expected, what)
         made[stage or "the whole pipeline"] += 1
