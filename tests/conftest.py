@@ -16,6 +16,23 @@ from pipeline.stages import baselines, evaluate, fetch, report, sample, train
 ROOT = Path(__file__).resolve().parent.parent
 # How many bad inputs each fuzzing test tries; `make torture` asks for many more.
 CASES = int(os.environ.get("FUZZ_CASES", "60"))
+# A DVC repository of its own, without git and without a word to anybody.
+DVC_CONFIG = "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n"
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's environment without what would point a child at another store or repository."""
+    return {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "DVC"))}
+
+
+class Bomb:
+    """Creates a file when unpickled."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.target,)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """dvc.yaml knows what every stage depends on, and `dvc repro` runs exactly what a change affects."""
 
 import ast
-import os
 import re
 import subprocess
 from collections.abc import Callable
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, SMALL
+from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment
 
 from pipeline.demo import prepare
 from pipeline.fingerprint import DETERMINING
@@ -105,15 +104,13 @@ def repro(tmp_path_factory: pytest.TempPathFactory, mnist_root: Path) -> Repro:
     """Run `dvc repro` on a small study after changes to params.yaml; returns the stages that ran, sorted."""
     root = tmp_path_factory.mktemp("study with Кирилиця")
     small = overlaid(SMALL, {"data": {"source": str(mnist_root)}, "train": {"epochs": 1}})
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "DVC"))}
 
     def run(changes: dict[str, Any], *arguments: str) -> list[str]:
-        config = "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n"
-        prepare(ROOT, root, overlaid(small, changes), config)
+        prepare(ROOT, root, overlaid(small, changes), DVC_CONFIG)
         done = subprocess.run(
             ["dvc", "repro", *arguments],
             cwd=root,
-            env=environment,
+            env=clean_environment(),
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,

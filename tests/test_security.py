@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Bomb
 
 from pipeline import StudyError, checkpoint
 from pipeline.params import Params
@@ -17,16 +17,6 @@ from pipeline.paths import Paths
 from pipeline.stages import baselines, evaluate, report, sample
 from pipeline.tracking.sync import sync
 from pipeline.training import untrained
-
-
-class Bomb:
-    """Creates a file when unpickled."""
-
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> tuple:
-        return Path.touch, (self.mark,)
 
 
 def quietly(stage: Callable[[], object]) -> None:

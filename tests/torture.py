@@ -21,7 +21,7 @@ from collections import Counter
 from pathlib import Path
 
 import psutil
-from conftest import ROOT, SMALL, write_mnist
+from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment, write_mnist
 
 from pipeline.demo import prepare
 from pipeline.params import overlaid
@@ -40,7 +40,7 @@ def new_study(root: Path) -> dict[str, float]:
     write_mnist(root / "source")
     changes = overlaid(overlaid(SMALL, {"data": {"source": str(root / "source")}}), EPOCHS)
     study = root / "study"
-    prepare(ROOT, study, changes, "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n")
+    prepare(ROOT, study, changes, DVC_CONFIG)
     seconds: dict[str, float] = {}
     repro(study)
     for stage in re.findall(r"^([\w@-]+) ", dvc(study, "stage", "list").stdout, re.M):
@@ -54,12 +54,13 @@ def new_study(root: Path) -> dict[str, float]:
 
 def dvc(study: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["dvc", *arguments], cwd=study, env=environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL
+        ["dvc", *arguments],
+        cwd=study,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
     )
-
-
-def environment() -> dict[str, str]:
-    return {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "DVC"))}
 
 
 def repro(study: Path, *arguments: str) -> str:
@@ -80,7 +81,7 @@ def kill_once(study: Path, stage: str, instant: float, way: str, after_checkpoin
     shutil.rmtree(study / ".dvc" / "cache" / "runs", ignore_errors=True)
     target = ["--single-item", stage] if stage else []
     process = subprocess.Popen(
-        ["dvc", "repro", "--force", *target], cwd=study, env=environment(), start_new_session=True,
+        ["dvc", "repro", "--force", *target], cwd=study, env=clean_environment(), start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip  # one line for the command, one for its streams
     while after_checkpoint and process.poll() is None and not list((study / ".runs").glob("*/epoch-*")):

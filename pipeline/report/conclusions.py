@@ -42,8 +42,10 @@ def collapse_of(variant: str, rows: pd.DataFrame) -> list[str]:
 
 def same_as_mean_image(collapsed: pd.DataFrame) -> list[str]:
     """Whether the collapsed runs' training cross-entropy is that of predicting one image, the mean."""
-    scored = collapsed[collapsed["train_explained_information"].notna()] if _has_bernoulli(collapsed) else None
-    if scored is None or scored.empty:
+    if "train_explained_information" not in collapsed:  # no run with a Bernoulli likelihood
+        return []
+    scored = collapsed[collapsed["train_explained_information"].notna()]
+    if scored.empty:
         return []
     difference = (scored["train_reconstruction_per_dim"] - scored["train_mean_image_bce"]).abs().max()
     levels = f"{scored['train_mean_image_bce'].iloc[0]:.4f} nats per pixel-channel"
@@ -125,10 +127,6 @@ def published_claims(summary: pd.DataFrame, variant: str = "reference") -> list[
         ("“A larger latent space brings no substantial improvement.”", f"{size}: {no_gain}."),
         ("“128 is the best compromise between speed and quality.”", f"{compromise}."),
     ]
-
-
-def _has_bernoulli(rows: pd.DataFrame) -> bool:
-    return "train_explained_information" in rows
 
 
 def _listed(values: pd.Series) -> str:

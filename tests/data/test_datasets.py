@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.io
 import torchvision
+from conftest import Bomb
 
 from pipeline import StudyError
 from pipeline.data import archives, datasets, sources
@@ -90,16 +91,6 @@ def test_a_saved_dataset_comes_back_and_a_torn_one_is_refused(mnist_root: Path, 
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(StudyError, match="not a fetched dataset"):
         datasets.load(tmp_path / "mnist")
-
-
-class Bomb:
-    """Creates a file when unpickled."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple:
-        return Path.touch, (self.target,)
 
 
 def test_a_pickle_in_place_of_any_file_is_not_executed(mnist_root: Path, tmp_path: Path) -> None:
