@@ -2,13 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
@@ -62,22 +59,6 @@ def save_state(folder: Path, fingerprint: str, state: State) -> None:
     atomic.write_bytes(folder / f"epoch-{len(state.history):05d}.safetensors", content)
     for old in saved_states(folder)[KEPT:]:
         old.unlink()
-
-
-@contextmanager
-def alone(folder: Path, name: str) -> Iterator[None]:
-    """Hold the lock of one training run: a second process that trains the same waits until the first is done."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print(f"{name}: another process is training this very run; waiting for it", flush=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def saved_states(folder: Path) -> list[Path]:

@@ -53,6 +53,10 @@ class Paths:
         """Checkpoints and timings of one training run, outside DVC's outputs."""
         return self.home / ".runs" / fingerprint
 
+    def lock(self, fingerprint: str) -> Path:
+        """Held by the process that trains this run."""
+        return self.state(fingerprint) / "lock"
+
     @property
     def tracking_database(self) -> Path:
         return self.home / "mlflow.db"

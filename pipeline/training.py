@@ -64,17 +64,24 @@ def new_state(model: VAE, train: Train, seed: int) -> State:
     return State(model, optimizer, scheduler, torch.Generator().manual_seed(seed), history=[], seconds=[])
 
 
-def untrained(run: Run, train_images: Tensor, device: torch.device) -> State:
-    """A run's model before its first step (on its first latent_dim components, with a linear path) and its state."""
-    recipe, image_shape = run.recipe, list(train_images.shape[1:])
+def blank(run: Run, image_shape: list[int], device: torch.device) -> State:
+    """The state that a run's training fills: from a checkpoint, or by `begin`."""
+    recipe = run.recipe
     architecture = (image_shape, run.latent_dim, recipe.model.channels, recipe.objective.likelihood)
     model = VAE(*architecture, linear_path=recipe.model.linear_path)
-    initialise(model, torch.Generator().manual_seed(run.seed))
-    if recipe.model.linear_path:
-        start_from_pca(model, fit_pca(train_images.cpu()))
-    if isinstance(recipe.objective.variance, float):
-        model.log_variance.fill_(recipe.objective.variance).log_()
     return new_state(model.to(device, memory_format=torch.channels_last), recipe.train, run.seed)  # type: ignore[call-overload]  # missing in torch's stubs
+
+
+def begin(state: State, run: Run, train_images: Tensor) -> State:
+    """A run before its first step: initial weights by its seed and, with a linear path, its images' components."""
+    model = VAE(**state.model.architecture)
+    initialise(model, torch.Generator().manual_seed(run.seed))
+    if run.recipe.model.linear_path:
+        start_from_pca(model, fit_pca(train_images.cpu()))
+    if isinstance(run.recipe.objective.variance, float):
+        model.log_variance.fill_(run.recipe.objective.variance).log_()
+    state.model.load_state_dict(model.state_dict())
+    return state
 
 
 def step(state: State, images: Tensor, objective: Objective, train: Train) -> tuple[Terms, dict[str, Tensor]]:

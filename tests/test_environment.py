@@ -35,7 +35,7 @@ def stage(
     """Run a stage as DVC does, under a resource limit."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "DVC", "DISPLAY"))}
     return subprocess.run(
-        [sys.executable, "-m", f"pipeline.stages.{name}", *arguments], cwd=root, preexec_fn=limit,
+        [sys.executable, "-m", "pipeline.stages", name, *arguments], cwd=root, preexec_fn=limit,
         env=clean | {"PYTHONPATH": str(ROOT)} | environment, capture_output=True, text=True, stdin=subprocess.DEVNULL,
     )  # fmt: skip  # how it runs, then what it sees
 
@@ -122,7 +122,7 @@ def test_without_git_a_display_fonts_or_a_home_the_study_runs(workspace: Path, t
 def test_a_second_training_of_the_same_run_waits_and_gives_the_same_bytes(workspace: Path) -> None:
     expected = (workspace / "models" / "reference-2-0" / "weights.safetensors").read_bytes()
     shutil.rmtree(workspace / "models" / "reference-2-0")
-    command = [sys.executable, "-m", "pipeline.stages.train", "reference-2-0"]
+    command = [sys.executable, "-m", "pipeline.stages", "train", "reference-2-0"]
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "DVC"))}
     both = [
         subprocess.Popen(

@@ -16,7 +16,7 @@ from pipeline.params_yaml import load
 from pipeline.paths import Paths
 from pipeline.stages import baselines, evaluate, report, sample
 from pipeline.tracking.sync import sync
-from pipeline.training import untrained
+from pipeline.training import blank
 
 
 def quietly(stage: Callable[[], object]) -> None:
@@ -68,8 +68,8 @@ def test_a_pickle_in_place_of_params_or_a_checkpoint_is_not_executed(
     with pytest.raises(StudyError):
         load(tmp_path / "params.yaml")
     (tmp_path / "epoch-00001.safetensors").write_bytes(pickle.dumps(Bomb(mark)))
-    images = torch.zeros(10, 1, 32, 32, dtype=torch.uint8)
-    assert not checkpoint.resume(tmp_path, "abc", untrained(trained[0].runs[0], images, torch.device("cpu")))
+    state = blank(trained[0].runs[0], [1, 32, 32], torch.device("cpu"))
+    assert not checkpoint.resume(tmp_path, "abc", state)
     assert "ignored" in capsys.readouterr().out
     assert not mark.exists()
 

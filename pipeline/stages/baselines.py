@@ -8,7 +8,6 @@ from pipeline.data import batches, datasets
 from pipeline.model.pca import fit_pca
 from pipeline.params import Params
 from pipeline.paths import Paths
-from pipeline.stages import start
 
 
 def main(params: Params, paths: Paths) -> None:
@@ -22,7 +21,3 @@ def main(params: Params, paths: Paths) -> None:
         atomic.write_bytes(
             folder / "mean.safetensors", save({"mean": pca.mean.reshape(entropy.shape), "entropy": entropy})
         )
-
-
-if __name__ == "__main__":
-    start(main)

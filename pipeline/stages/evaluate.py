@@ -8,7 +8,6 @@ from pipeline.metrics.evaluation import evaluate, read_baselines
 from pipeline.params import Params, Run
 from pipeline.paths import Paths
 from pipeline.reading import read_csv
-from pipeline.stages import start_run
 from pipeline.tracking.files import identity_of, log_evaluation
 
 
@@ -24,7 +23,3 @@ def main(run: Run, params: Params, paths: Paths) -> None:
     atomic.write_json(paths.metrics(run.name), result.metrics)
     log_evaluation(identity_of(run.name, params.tracking.experiment, paths))
     print(f"{run.name}: {result.metrics['collapse']}: {result.metrics['collapse_reason']}", flush=True)
-
-
-if __name__ == "__main__":
-    start_run(main)

@@ -3,13 +3,8 @@
 from pipeline.data import datasets, sources
 from pipeline.params import Params
 from pipeline.paths import Paths
-from pipeline.stages import start
 
 
 def main(params: Params, paths: Paths) -> None:
     dataset = sources.fetch(params.data.dataset, params.data.source)
     datasets.save(dataset, paths.dataset(dataset.name))
-
-
-if __name__ == "__main__":
-    start(main)

@@ -10,7 +10,6 @@ from pipeline.model.vae import VAE
 from pipeline.params import Params, Run
 from pipeline.paths import Paths
 from pipeline.pictures import mosaic, to_uint8
-from pipeline.stages import start_run
 
 
 @torch.inference_mode()
@@ -37,7 +36,3 @@ def main(run: Run, params: Params, paths: Paths) -> None:
 
 def decoded(model: VAE, z: Tensor) -> np.ndarray:
     return to_uint8(model.pixel_means(model.decode(z)).numpy())
-
-
-if __name__ == "__main__":
-    start_run(main)

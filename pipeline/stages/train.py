@@ -5,14 +5,14 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from pipeline import atomic, checkpoint
+from pipeline.alone import alone
 from pipeline.data import batches, datasets
 from pipeline.fingerprint import fingerprint
 from pipeline.params import Params, Run
 from pipeline.paths import Paths
-from pipeline.stages import start_run
 from pipeline.tracking.live import training_run
 from pipeline.tracking.store import Identity
-from pipeline.training import Epoch, State, choose_device, fit, untrained
+from pipeline.training import Epoch, State, begin, blank, choose_device, fit
 
 
 def main(run: Run, params: Params, paths: Paths) -> None:
@@ -22,10 +22,10 @@ def main(run: Run, params: Params, paths: Paths) -> None:
     train_images = torch.from_numpy(dataset.train_images[chosen.numpy()]).to(device)
     validation_images = torch.from_numpy(dataset.train_images[held_out.numpy()]).to(device)
 
-    state = untrained(run, train_images, device)
+    state = blank(run, list(train_images.shape[1:]), device)
     identity = fingerprint(run, dataset.sha256, device.type, torch.get_num_threads(), torch.__version__)
     tracked = Identity(run, identity, dataset.sha256, params.tracking.experiment, paths)
-    with checkpoint.alone(paths.state(identity), run.name):
+    with alone(paths.lock(identity), run.name):
         train(tracked, state, train_images, validation_images)
 
 
@@ -35,6 +35,8 @@ def train(tracked: Identity, state: State, train_images: torch.Tensor, validatio
     folder = tracked.paths.state(tracked.fingerprint)
     if checkpoint.resume(folder, tracked.fingerprint, state):
         print(f"{run.name}: resumed after epoch {len(state.history)}", flush=True)
+    else:
+        begin(state, run, train_images)
     steps = -(-len(train_images) // recipe.train.batch_size)
     with progress_bar() as bar, training_run(tracked, state.history) as log:
         task = bar.add_task(run.name, total=recipe.train.epochs * steps, completed=len(state.history) * steps)
@@ -70,7 +72,3 @@ def describe(run: Run, epoch: Epoch) -> str:
 def progress_bar() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, TextColumn("left"), TimeRemainingColumn())
-
-
-if __name__ == "__main__":
-    start_run(main)

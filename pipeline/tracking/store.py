@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.alone import is_held
 from pipeline.params import Run
 from pipeline.paths import Paths
 
@@ -39,7 +40,7 @@ def open_run(identity: Identity, reopen: bool = True) -> "tuple[MlflowClient, st
         run_id = found[0].info.run_id
         if reopen:
             client.update_run(run_id, status="RUNNING")
-            client.set_tag(run_id, "process", this_process())
+            client.set_tag(run_id, "training_lock", training_lock(identity))
         return client, run_id
     run_id = client.create_run(experiment, run_name=identity.run.name, tags=_tags(identity)).info.run_id
     _describe(client, run_id, identity)
@@ -96,7 +97,7 @@ def _tags(identity: Identity) -> dict[str, str]:
         "git_dirty": str(bool(_git("status", "--porcelain"))).lower(),
         "mlflow.source.git.commit": commit,
         "mlflow.source.name": "dvc repro",
-        "process": this_process(),
+        "training_lock": training_lock(identity),
     }
 
 
@@ -137,24 +138,15 @@ def logged_epochs(client: "MlflowClient", run_id: str) -> set[int]:
     return {metric.step for metric in client.get_metric_history(run_id, STEP_METRIC)}
 
 
-def this_process() -> str:
-    """Host, process id and its start: names one process even after its id is used again."""
-    import psutil
-
-    return f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time():.0f}"
+def training_lock(identity: Identity) -> str:
+    """Host and path of the lock that whoever trains this run holds."""
+    return f"{socket.gethostname()} {identity.paths.lock(identity.fingerprint).resolve()}"
 
 
-def is_running(process: str) -> bool:
-    """Whether a process named by `this_process` may still be at work; unknown hosts get the benefit of the doubt."""
-    import psutil
-
-    try:
-        host, pid, start = process.rsplit(" ", 2)
-        if host != socket.gethostname():
-            return True
-        return f"{psutil.Process(int(pid)).create_time():.0f}" == start
-    except (ValueError, psutil.Error):
-        return False
+def may_be_running(training_lock: str) -> bool:
+    """Whether a process may still be training; other hosts get the benefit of the doubt."""
+    host, _, path = training_lock.partition(" ")
+    return host != socket.gethostname() or is_held(Path(path))
 
 
 def _git(*arguments: str) -> str:

@@ -6,7 +6,7 @@ from pipeline import StudyError
 from pipeline.params import Params
 from pipeline.paths import Paths
 from pipeline.tracking.files import identity_of, log_files
-from pipeline.tracking.store import connect, is_running, open_run, store_uri
+from pipeline.tracking.store import connect, may_be_running, open_run, store_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -58,7 +58,7 @@ def _true_status(run: "Run", has_files: bool) -> str | None:
     status = run.info.status
     if has_files:
         return "FINISHED" if status != "FINISHED" else None
-    stale = status == "RUNNING" and not is_running(run.data.tags.get("process", ""))
+    stale = status == "RUNNING" and not may_be_running(run.data.tags.get("training_lock", ""))
     return "KILLED" if stale else None
 
 

@@ -4,10 +4,10 @@ import json
 import shutil
 
 import pytest
-from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 
 from pipeline import StudyError
+from pipeline.alone import alone
 from pipeline.params import Params
 from pipeline.paths import Paths
 from pipeline.tracking import store
@@ -74,19 +74,18 @@ def test_what_an_outage_swallowed_is_added_each_epoch_once(study: Study) -> None
     assert [step for step, _ in history["train_total_loss"]] == [1, 2]
 
 
-def left_running(study: Study, fingerprint: str | None, process: str) -> MlflowClient:
+def left_running(study: Study, fingerprint: str | None) -> store.Identity:
     params, paths = study
     identity = identity_of("reference-2-0", params.tracking.experiment, paths)
     if fingerprint:
         identity = store.Identity(**vars(identity) | {"fingerprint": fingerprint})
-    client, run_id = store.open_run(identity)
-    client.set_tag(run_id, "process", process)
-    return client
+    store.open_run(identity)
+    return identity
 
 
 def test_a_stale_running_run_is_closed_with_its_true_state(study: Study) -> None:
-    left_running(study, None, f"{store.socket.gethostname()} 999999 1")
-    left_running(study, "a" * 32, f"{store.socket.gethostname()} 999999 1")
+    left_running(study, None)
+    left_running(study, "a" * 32)
     assert sorted(sync(*study).closed) == ["reference-2-0", "reference-2-0"]
     client = store.connect(study[1])
     found = client.search_runs([client.get_experiment_by_name("vae-cifar10").experiment_id])
@@ -95,13 +94,26 @@ def test_a_stale_running_run_is_closed_with_its_true_state(study: Study) -> None
     assert ("FINISHED", "true") in states.values()
 
 
-@pytest.mark.parametrize("process", [store.this_process(), "another-host 1 1"])
-def test_a_run_that_a_living_process_may_be_writing_is_left_alone(study: Study, process: str) -> None:
-    left_running(study, "a" * 32, process)
-    assert sync(*study).closed == []
+def statuses(study: Study) -> set[str]:
     client = store.connect(study[1])
     found = client.search_runs([client.get_experiment_by_name("vae-cifar10").experiment_id])
-    assert "RUNNING" in {run.info.status for run in found}
+    return {run.info.status for run in found}
+
+
+def test_a_run_that_is_being_trained_is_left_alone(study: Study) -> None:
+    identity = left_running(study, "a" * 32)
+    with alone(study[1].lock(identity.fingerprint), "reference-2-0"):
+        assert sync(*study).closed == []
+        assert "RUNNING" in statuses(study)
+    assert sync(*study).closed == ["reference-2-0"], "and closed once nobody trains it"
+
+
+def test_a_run_of_another_machine_is_left_alone(study: Study) -> None:
+    identity = left_running(study, "a" * 32)
+    client, run_id = store.open_run(identity)
+    client.set_tag(run_id, "training_lock", "another-host /somewhere/lock")
+    assert sync(*study).closed == []
+    assert "RUNNING" in statuses(study)
 
 
 def test_untrained_runs_are_named_and_removed_ones_lose_their_mark(study: Study) -> None:

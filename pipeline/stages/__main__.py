@@ -1,0 +1,54 @@
+"""How every DVC stage starts: `python -m pipeline.stages NAME [RUN]`; a person's mistake becomes one clear line."""
+
+import signal
+import sys
+from importlib import import_module
+
+from pipeline import StudyError
+
+STUDY_STAGES = ("fetch", "baselines", "report")
+RUN_STAGES = ("train", "sample", "evaluate")
+USAGE = (
+    f"say which stage: python -m pipeline.stages {' | '.join(STUDY_STAGES)}, "
+    f"or {' | '.join(RUN_STAGES)} and the name of one run, for example reference-64-0"
+)
+OUT_OF_MEMORY = "error: out of memory; lower train.batch_size or model.channels, or close other programs"
+
+
+def run_stage(name: str = "", *cell: str) -> None:
+    """Check params.yaml, and only then import and run the stage: of the whole study, or of the one named run."""
+    # Imports take seconds: a Ctrl-C during them, too, must end in main's hands.
+    from pipeline.params_yaml import load
+    from pipeline.paths import Paths
+
+    if name not in (*STUDY_STAGES, *RUN_STAGES) or len(cell) != (name in RUN_STAGES):
+        raise StudyError(USAGE)
+    paths = Paths()
+    params = load(paths.params)
+    runs = [params.run(run) for run in cell]
+    import_module(f"pipeline.stages.{name}").main(*runs, params, paths)
+
+
+def main() -> None:
+    # A polite kill unwinds the stack like Ctrl-C, so that temporary files go and the tracker is told.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
+    try:
+        run_stage(*sys.argv[1:])
+    except StudyError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except MemoryError:
+        sys.exit(OUT_OF_MEMORY)
+    except RuntimeError as error:
+        # PyTorch's CPU allocator raises a plain RuntimeError, its CUDA allocator a subclass of it.
+        if "allocate" not in str(error) and "out of memory" not in str(error):
+            raise
+        sys.exit(OUT_OF_MEMORY)
+    except OSError as error:
+        # A full disk, a missing permission: the operating system's own words and the file name say it all.
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
