@@ -22,16 +22,18 @@ from pathlib import Path
 
 import psutil
 from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment, write_mnist
+from ruamel.yaml import YAML
 
 from pipeline.demo import prepare
 from pipeline.params import overlaid
-from pipeline.params_yaml import load
+from pipeline.params_yaml import load, read_yaml
 from pipeline.paths import Paths
 from pipeline.tracking import store
 from pipeline.tracking.sync import sync
 
 # Long enough for kills to land inside the epochs, not only in the imports.
 EPOCHS = {"train": {"epochs": 100}}
+EPOCHS_TAKE = 7.0  # seconds, about
 WAYS = ("SIGKILL everything", "SIGKILL the stage", "SIGTERM the stage", "SIGINT everything")
 
 
@@ -78,10 +80,10 @@ def outputs(study: Path) -> dict[str, str]:
 
 def kill_once(study: Path, stage: str, instant: float, way: str, after_checkpoint: bool) -> bool:
     """Start `dvc repro` on one stage (or on all, for an empty name) and kill it; False if it was done before."""
-    shutil.rmtree(study / ".dvc" / "cache" / "runs", ignore_errors=True)
+    forget(study, stage)
     target = ["--single-item", stage] if stage else []
     process = subprocess.Popen(
-        ["dvc", "repro", "--force", *target], cwd=study, env=clean_environment(), start_new_session=True,
+        ["dvc", "repro", *target], cwd=study, env=clean_environment(), start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip  # one line for the command, one for its streams
     while after_checkpoint and process.poll() is None and not list((study / ".runs").glob("*/epoch-*")):
@@ -99,6 +101,15 @@ def kill_once(study: Path, stage: str, instant: float, way: str, after_checkpoin
         child.send_signal(number)
     process.wait(timeout=120)
     return True
+
+
+def forget(study: Path, stage: str) -> None:
+    """Make DVC forget that it ever ran the stage (all of them: ""), or it would restore the outputs instead."""
+    shutil.rmtree(study / ".dvc" / "cache" / "runs", ignore_errors=True)
+    lock = read_yaml(study / "dvc.lock")
+    lock["stages"] = {name: entry for name, entry in lock["stages"].items() if stage not in ("", name)}
+    with (study / "dvc.lock").open("w") as file:
+        YAML().dump(lock, file)
 
 
 def stages_of(pid: int) -> list[psutil.Process]:
@@ -143,7 +154,7 @@ def torture(kills: int, seed: int, root: Path) -> None:
         instant, way = draw.uniform(0.1, seconds[stage]), draw.choice(WAYS)
         # Most of a small training is its start; its kills are aimed at the epochs, after the first checkpoint.
         training = stage.startswith("train")
-        instant = draw.uniform(0, 2) if training else instant
+        instant = draw.uniform(0, EPOCHS_TAKE) if training else instant
         if not kill_once(study, stage, instant, way, after_checkpoint=training):
             continue
         what = f"{way} {instant:.2f} s into {'the epochs of ' if training else ''}{stage or 'the whole pipeline'}"
