@@ -1,7 +1,7 @@
 """The variational autoencoder (Kingma & Welling 2014): q(z|x) = N(mu, diag exp logvar), p(z) = N(0, I)."""
 
 import math
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +38,7 @@ class VAE(nn.Module):
         linear_path: bool = False,
     ) -> None:
         super().__init__()
-        self.architecture = {
+        self.architecture: dict[str, Any] = {
             "image_shape": image_shape,
             "latent_dim": latent_dim,
             "channels": channels,
