@@ -67,19 +67,24 @@ class Data(Section):
 
 class Model(Section):
     channels: list[PositiveInt] = Field(min_length=1, max_length=5)
-    linear_path: bool
+    block: Literal["plain", "deeper", "residual"]
+    refinement: Annotated[list[PositiveInt], Field(min_length=1)] | None
+    covariance: Literal["isotropic", "local"]
+    posterior_variance: PositiveFloat | None
 
 
 class Objective(Section):
-    likelihood: Literal["bernoulli", "gaussian"]
+    likelihood: Literal["bernoulli", "continuous_bernoulli", "gaussian"]
     variance: Literal["optimal"] | PositiveFloat
     reduction: Literal["sum", "mean"]
     beta: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Scheduler(Section):
+    kind: Literal["plateau", "cosine"]
     factor: Fraction
     patience: Annotated[int, Field(ge=0, strict=True)]
+    warmup: PositiveInt
 
 
 class Augment(Section):
@@ -91,6 +96,7 @@ class Train(Section):
     epochs: PositiveInt
     batch_size: PositiveInt
     learning_rate: PositiveFloat
+    linear_rate: PositiveFloat
     clip_grad_norm: PositiveFloat
     scheduler: Scheduler
     augment: Augment
@@ -100,6 +106,8 @@ class Train(Section):
 class Sample(Section):
     seed: Seed
     images: PositiveInt
+    drawn: PositiveInt
+    second_stage_epochs: PositiveInt
     interpolations: PositiveInt
     steps: Annotated[int, Field(ge=2, strict=True)]
 
@@ -108,6 +116,13 @@ class Evaluate(Section):
     images: PositiveInt | None
     active_threshold: PositiveFloat
     seed: Seed
+    extractor: Literal["efficientnet-lite0", "inception"]
+    extractor_weights: str | None
+    features: Annotated[int, Field(ge=20, strict=True)]
+    likelihood_images: PositiveInt
+    likelihood_samples: PositiveInt
+    probe_images: PositiveInt
+    fail_on_collapse: bool
 
 
 class Report(Section):
@@ -125,6 +140,15 @@ class Recipe(Section):
     model: Model
     objective: Objective
     train: Train
+
+    @model_validator(mode="after")
+    def _noise_is_gaussian(self) -> "Recipe":
+        if self.model.covariance == "local" and self.objective.likelihood != "gaussian":
+            raise ValueError(
+                f"model.covariance is local, but objective.likelihood is {self.objective.likelihood}; "
+                "allowed: isotropic, or the likelihood gaussian"
+            )
+        return self
 
     @model_validator(mode="after")
     def _batch_fits(self) -> "Recipe":

@@ -45,6 +45,10 @@ class Paths:
         """A row for each latent dimension, beside the headline metrics."""
         return self.root / "reports" / "dimensions" / f"{run}.csv"
 
+    def neighbours(self, run: str) -> Path:
+        """Samples above their nearest training images."""
+        return self.root / "reports" / "neighbours" / f"{run}.png"
+
     @property
     def reports(self) -> Path:
         return self.root / "reports"

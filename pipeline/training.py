@@ -1,5 +1,6 @@
 """One step, the validation, and `fit`: a generator that yields each epoch's metrics and a resumable state."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,15 +14,19 @@ from pipeline import StudyError
 from pipeline.data import batches
 from pipeline.model.blocks import initialise
 from pipeline.model.pca import fit_pca, start_from_pca
-from pipeline.model.vae import VAE
-from pipeline.objective import Terms, optimal_log_variance, terms
+from pipeline.model.vae import VAE, Output
+from pipeline.objective import Terms, optimal_colour, optimal_log_variance, terms
 from pipeline.params import Objective, Run, Train
 
 # How fast the stored variance follows the batches' optimal one: an average over about 100 steps.
 VARIANCE_MOMENTUM = 0.99
 # Looking at a value on a GPU waits for it; this often a diverged run is noticed.
 CHECK_EVERY = 10
+LINEAR_PATH = ("project.", "restore.")
 VALIDATION_BATCH = 500
+
+
+Scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau | torch.optim.lr_scheduler.LambdaLR
 
 
 @dataclass
@@ -33,7 +38,7 @@ class State:
 
     model: VAE
     optimizer: torch.optim.Optimizer
-    scheduler: torch.optim.lr_scheduler.ReduceLROnPlateau
+    scheduler: Scheduler
     generator: torch.Generator
     history: list[dict[str, float]]
     seconds: list[float]
@@ -54,29 +59,45 @@ def choose_device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def new_state(model: VAE, train: Train, seed: int) -> State:
-    """An untrained state; `seed` drives the order of the data, the augmentation and the noise."""
-    # foreach/fused implementations differ in rounding between devices, not between runs on one.
-    optimizer = torch.optim.Adam(model.parameters(), lr=train.learning_rate, fused=True)
-    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimizer, factor=train.scheduler.factor, patience=train.scheduler.patience
-    )
-    return State(model, optimizer, scheduler, torch.Generator().manual_seed(seed), history=[], seconds=[])
-
-
-def blank(run: Run, image_shape: list[int], device: torch.device) -> State:
-    """The state that a run's training fills: from a checkpoint, or by `begin`."""
+def blank(run: Run, image_shape: list[int], steps: int, device: torch.device) -> State:
+    """The state that a run's training of `steps` steps an epoch fills: from a checkpoint, or by `begin`."""
     recipe = run.recipe
-    architecture = (image_shape, run.latent_dim, recipe.model.channels, recipe.objective.likelihood)
-    model = VAE(*architecture, linear_path=recipe.model.linear_path)
-    return new_state(model.to(device, memory_format=torch.channels_last), recipe.train, run.seed)  # type: ignore[call-overload]  # missing in torch's stubs
+    model = VAE(image_shape, run.latent_dim, likelihood=recipe.objective.likelihood, **recipe.model.model_dump())
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+    return new_state(model, recipe.train, steps, run.seed)
+
+
+def new_state(model: VAE, train: Train, steps: int, seed: int) -> State:
+    """An untrained state; `seed` drives the order of the data, the augmentation and the noise."""
+    linear = [p for name, p in model.named_parameters() if name.startswith(LINEAR_PATH)]
+    rest = [p for name, p in model.named_parameters() if not name.startswith(LINEAR_PATH)]
+    groups: list[dict[str, Any]] = [{"params": rest}]
+    if linear:
+        groups.append({"params": linear, "lr": train.learning_rate * train.linear_rate})
+    # foreach/fused implementations differ in rounding between devices, not between runs on one.
+    optimizer = torch.optim.Adam(groups, lr=train.learning_rate, fused=True)
+    generator = torch.Generator().manual_seed(seed)
+    return State(model, optimizer, new_scheduler(optimizer, train, steps), generator, history=[], seconds=[])
+
+
+def new_scheduler(optimizer: torch.optim.Optimizer, train: Train, steps: int) -> Scheduler:
+    """Halve on a plateau of the validation loss; or a linear warm-up and half a cosine to zero, step by step."""
+    chosen = train.scheduler
+    if chosen.kind == "plateau":
+        return torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=chosen.factor, patience=chosen.patience)
+    total = steps * train.epochs
+
+    def factor(done: int) -> float:
+        return min(1.0, (done + 1) / chosen.warmup) * 0.5 * (1 + math.cos(math.pi * min(done, total) / total))
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
 def begin(state: State, run: Run, train_images: Tensor) -> State:
     """A run before its first step: initial weights by its seed and, with a linear path, its images' components."""
     model = VAE(**state.model.architecture)
     initialise(model, torch.Generator().manual_seed(run.seed))
-    if run.recipe.model.linear_path:
+    if model.linear_path:
         start_from_pca(model, fit_pca(train_images.cpu()))
     if isinstance(run.recipe.objective.variance, float):
         model.log_variance.fill_(run.recipe.objective.variance).log_()
@@ -90,21 +111,27 @@ def step(state: State, images: Tensor, objective: Objective, train: Train) -> tu
     noise = torch.randn(len(images), model.latent_dim, generator=state.generator).to(images.device)
     with torch.autocast(images.device.type, torch.bfloat16, enabled=train.precision == "bf16"):
         output = model(images, noise)
-    log_variance = _log_variance(model, output.decoded, images, objective)
+    log_variance = _follow_noise(model, output, images, objective)
     loss = terms(model, output, images, objective.reduction, objective.beta, log_variance)
     state.optimizer.zero_grad()
     loss.total_loss.mean().backward()
     grad_norm = clip_grad_norm_(model.parameters(), train.clip_grad_norm)
     state.optimizer.step()
+    if isinstance(state.scheduler, torch.optim.lr_scheduler.LambdaLR):
+        state.scheduler.step()
     watched = {"mu_mean": output.mu.mean(), "logvar_mean": output.logvar.mean(), "grad_norm": grad_norm}
     return loss, {name: value.detach() for name, value in watched.items()}
 
 
-def _log_variance(model: VAE, decoded: Tensor, images: Tensor, objective: Objective) -> Tensor:
-    """The Gaussian variance of this step; the stored one follows it and is what evaluation uses."""
-    if model.likelihood == "bernoulli" or objective.variance != "optimal":
+@torch.no_grad()
+def _follow_noise(model: VAE, output: Output, images: Tensor, objective: Objective) -> Tensor:
+    """The Gaussian variance of this step; the stored ones follow their optimum and are what evaluation uses."""
+    if output.log_scale is not None:
+        colour = optimal_colour(images - output.decoded, output.log_scale)
+        model.colour.lerp_(colour, 1 - VARIANCE_MOMENTUM)
+    if model.likelihood != "gaussian" or objective.variance != "optimal":
         return model.log_variance
-    log_variance = optimal_log_variance(decoded, images)
+    log_variance = optimal_log_variance(output.decoded, images)
     model.log_variance.lerp_(log_variance, 1 - VARIANCE_MOMENTUM)
     return log_variance
 
@@ -178,7 +205,8 @@ def fit(
         state.model.eval()
         metrics |= validate(state.model, validation_images, objective, seed, "validation")
         metrics["learning_rate"] = learning_rate
-        state.scheduler.step(metrics["validation_total_loss"])
+        if isinstance(state.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            state.scheduler.step(metrics["validation_total_loss"])
         state.history.append(metrics)
         yield Epoch(metrics, seconds, len(train_images) / seconds)
 

@@ -79,8 +79,14 @@ SMALL = {
     "data": {"dataset": "mnist", "validation": 50, "train_images": 300},
     "model": {"channels": [4, 8]},
     "train": {"epochs": 2},
-    "sample": {"images": 12},
-    "evaluate": {"images": 100},
+    "sample": {"images": 12, "drawn": 40, "second_stage_epochs": 2},
+    "evaluate": {
+        "images": 100,
+        "features": 40,
+        "likelihood_images": 4,
+        "likelihood_samples": 10,
+        "probe_images": 100,
+    },
     "report": {"columns": 4},
 }
 

@@ -47,7 +47,7 @@ def complaint(path: Path) -> str:
 BAD = [
     ({"train__epoch": 3}, ["train.epoch", "unknown key"]),
     ({"extra": {}}, ["extra", "unknown key"]),
-    ({"study__variants": ["refrence"]}, ["refrence", "calibrated, reference"]),
+    ({"study__variants": ["refrence"]}, ["refrence", "calibrated, ", ", reference"]),
     ({"study__variants": []}, ["study.variants", "at least 1"]),
     ({"study__latent_dims": [0]}, ["study.latent_dims[0]", "greater than 0", "0"]),
     ({"study__latent_dims": [-1]}, ["study.latent_dims[0]", "greater than 0", "-1"]),

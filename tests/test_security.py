@@ -68,7 +68,7 @@ def test_a_pickle_in_place_of_params_or_a_checkpoint_is_not_executed(
     with pytest.raises(StudyError):
         load(tmp_path / "params.yaml")
     (tmp_path / "epoch-00001.safetensors").write_bytes(pickle.dumps(Bomb(mark)))
-    state = blank(trained[0].runs[0], [1, 32, 32], torch.device("cpu"))
+    state = blank(trained[0].runs[0], [1, 32, 32], 5, torch.device("cpu"))
     assert not checkpoint.resume(tmp_path, "abc", state)
     assert "ignored" in capsys.readouterr().out
     assert not mark.exists()

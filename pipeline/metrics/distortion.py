@@ -1,6 +1,7 @@
 """How far reconstructions are from their images, and how much of the image they explain."""
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -18,6 +19,14 @@ def squared_error(predicted: Tensor, images: Tensor) -> Tensor:
 def psnr(mse: float) -> float:
     """Peak signal-to-noise ratio of a mean squared error on [0, 1], dB; infinite for 0."""
     return -10 * math.log10(mse) if mse > 0 else math.inf
+
+
+def ssim(predicted: Tensor, images: Tensor) -> Tensor:
+    """Structural similarity of images in [0, 1], [B]: Gaussian window of 11 pixels (Wang et al. 2004)."""
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    found = structural_similarity_index_measure(predicted, images, data_range=1.0, reduction="none")
+    return cast(Tensor, found)
 
 
 def cross_entropy(predicted: Tensor, images: Tensor) -> Tensor:

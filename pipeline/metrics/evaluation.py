@@ -1,71 +1,102 @@
 """All figures of one run, gathered under the keys that JSON, MLflow and the report share."""
 
-from pathlib import Path
+import math
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from pipeline import StudyError
 from pipeline.data import batches
 from pipeline.metrics import collapse, distortion
+from pipeline.metrics.codes import linear_probe, mutual_information
+from pipeline.metrics.features import Extract
+from pipeline.metrics.likelihood import bits_per_dim, importance_bound
+from pipeline.metrics.references import Baselines
+from pipeline.metrics.sets import Neighbours, set_figures
 from pipeline.model.vae import VAE
 from pipeline.objective import kl_standard_normal
 from pipeline.params import Evaluate, Run
-from pipeline.reading import read_json
 from pipeline.training import VALIDATION_BATCH, validate
 
+INFORMATION_IMAGES = 2_000
 
-class Baselines(NamedTuple):
-    """baselines.json, and the mean training image and mean entropy map [C, H, W]."""
 
-    figures: dict[str, Any]
-    mean: Tensor
-    entropy: Tensor
+class Subject(NamedTuple):
+    """A trained run and the images, uint8 [N, C, H, W], that it is measured on; `drawn` has a set for each prior."""
+
+    run: Run
+    model: VAE
+    history: pd.DataFrame
+    test_images: Tensor
+    test_labels: np.ndarray
+    train_images: Tensor
+    train_labels: np.ndarray
+    drawn: dict[str, Tensor]
 
 
 class Evaluation(NamedTuple):
-    """Headline metrics, and a row for each latent dimension."""
+    """Headline metrics, a row for each latent dimension, and the samples' nearest training images."""
 
     metrics: dict[str, Any]
     dimensions: pd.DataFrame
+    neighbours: Neighbours
 
 
 class Codes(NamedTuple):
-    """Of every image: mu and the KL of each dimension [N, latent_dim], and errors [N] of its mu decoded."""
+    """Of every image: mu, logvar and KL [N, latent_dim]; its mu decoded, uint8 [N, C, H, W]; errors and SSIM [N]."""
 
     mu: Tensor
+    logvar: Tensor
     kl: Tensor
+    decoded: Tensor
     mse: Tensor
     bce: Tensor
+    ssim: Tensor
 
 
-def read_baselines(folder: Path) -> Baselines:
-    """What the baselines stage wrote; StudyError if it is missing or damaged."""
-    figures = read_json(folder / "baselines.json")
-    try:
-        maps = load_file(folder / "mean.safetensors")
-        return Baselines(figures, maps["mean"], maps["entropy"])
-    except (OSError, KeyError, SafetensorError) as error:
-        raise StudyError(f"{folder} holds no usable baselines: {error}; run `dvc repro baselines`") from None
-
-
-def evaluate(
-    run: Run, model: VAE, test_images: Tensor, baselines: Baselines, history: pd.DataFrame, chosen: Evaluate
-) -> Evaluation:
-    """Measure a model on uint8 test images [N, C, H, W]; see the report for each key's definition."""
+def evaluate(subject: Subject, baselines: Baselines, extract: Extract, chosen: Evaluate) -> Evaluation:
+    """Measure a model; see the report for each key's definition."""
+    run, model, test_images = subject.run, subject.model, subject.test_images
     codes = encode_all(model, test_images)
-    metrics: dict[str, Any] = {"test_images": len(test_images)}
+    metrics: dict[str, Any] = {"test_images": len(test_images), "extractor": chosen.extractor}
     metrics |= validate(model, test_images, run.recipe.objective, chosen.seed, "test")
     metrics |= reconstruction_figures(codes, run.latent_dim, baselines)
-    metrics |= training_figures(run, baselines, history)
+    metrics |= training_figures(run, baselines, subject.history)
     metrics |= collapse_figures(codes, shuffled_mse(model, test_images, codes.mu, chosen.seed), chosen)
+    metrics |= likelihood_figures(model, test_images, chosen)
+    metrics |= code_figures(subject, codes, chosen)
+    compared, neighbours = set_figures(codes.decoded, subject.drawn, baselines.features, extract, chosen)
     variances = codes.mu.double().var(0, unbiased=False).numpy()
     columns = {"dimension": range(run.latent_dim), "kl": codes.kl.double().mean(0).numpy(), "mu_variance": variances}
-    return Evaluation(metrics, pd.DataFrame(columns))
+    return Evaluation(metrics | compared, pd.DataFrame(columns), neighbours)
+
+
+def likelihood_figures(model: VAE, test_images: Tensor, chosen: Evaluate) -> dict[str, Any]:
+    """The importance-weighted bound on the first test images; a Bernoulli's is none of 8-bit images."""
+    if model.likelihood != "gaussian":
+        return {}
+    images = test_images[: chosen.likelihood_images]
+    bound = importance_bound(model, images, chosen.likelihood_samples, torch.Generator().manual_seed(chosen.seed))
+    return {
+        "bits_per_dim": bits_per_dim(bound, images[0].numel()),
+        "likelihood_images": len(images),
+        "likelihood_samples": chosen.likelihood_samples,
+    }
+
+
+def code_figures(subject: Subject, codes: Codes, chosen: Evaluate) -> dict[str, Any]:
+    """Mutual information of images and codes, and how well a linear probe reads the labels from mu."""
+    generator = torch.Generator().manual_seed(chosen.seed)
+    some = slice(INFORMATION_IMAGES)
+    train = encode_all(subject.model, subject.train_images[: chosen.probe_images]).mu.numpy()
+    labels = subject.train_labels[: len(train)]
+    return {
+        "mutual_information": mutual_information(codes.mu[some], codes.logvar[some], generator),
+        "mutual_information_bound": math.log(len(codes.mu[some])),
+        "probe_accuracy": linear_probe((train, labels), (codes.mu.numpy(), subject.test_labels)),
+    }
 
 
 def reconstruction_figures(codes: Codes, latent_dim: int, baselines: Baselines) -> dict[str, Any]:
@@ -78,7 +109,9 @@ def reconstruction_figures(codes: Codes, latent_dim: int, baselines: Baselines) 
         "mse": mse,
         "psnr_db": distortion.psnr(mse),
         "psnr_db_mean_of_images": float(-10 * codes.mse.double().clamp(min=1e-12).log10().mean()),
+        "ssim": float(codes.ssim.double().mean()),
         "pca_psnr_db": distortion.psnr(max(pca_mse, 1e-12)),
+        "pca_bits_per_dim": figures["ppca_bits_per_dim"][min(latent_dim, len(figures["ppca_bits_per_dim"]) - 1)],
         "bce": bce,
         "mean_image_bce": mean_image_bce,
         "bce_floor": bce_floor,
@@ -109,7 +142,8 @@ def encode_all(model: VAE, images: Tensor) -> Codes:
         mu, logvar = model.encode(x)
         predicted = model.pixel_means(model.decode(mu))
         errors = distortion.squared_error(predicted, x), distortion.cross_entropy(predicted, x)
-        parts.append((mu, kl_standard_normal(mu, logvar), *errors))
+        shown = predicted.mul(255).round().to(torch.uint8)
+        parts.append((mu, logvar, kl_standard_normal(mu, logvar), shown, *errors, distortion.ssim(predicted, x)))
     return Codes(*(torch.cat(values) for values in zip(*parts, strict=True)))
 
 

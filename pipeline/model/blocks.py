@@ -1,27 +1,79 @@
-"""The convolutional encoder and decoder bodies, and the drawing of initial weights."""
+"""The convolutional bodies that models are built of, and the drawing of initial weights."""
 
 import math
 from itertools import pairwise
+from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
+
+Block = Literal["plain", "deeper", "residual"]
 
 
-def encoder_body(image_channels: int, channels: list[int]) -> nn.Sequential:
+class Residual(nn.Module):
+    """x + conv(relu(conv(relu(x)))) at one resolution (He et al. 2016b, full pre-activation without normalisation)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.ReLU(), same(width, width), nn.ReLU(), same(width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+def same(width_in: int, width_out: int) -> nn.Conv2d:
+    """A 3x3 convolution that keeps the resolution."""
+    return nn.Conv2d(width_in, width_out, 3, padding=1)
+
+
+def at_one_resolution(width: int, block: Block) -> list[nn.Module]:
+    """What follows each change of resolution: nothing, one more convolution, or a residual block."""
+    if block == "residual":
+        return [Residual(width)]
+    return [nn.ReLU(), same(width, width)] if block == "deeper" else []
+
+
+def encoder_body(image_channels: int, channels: list[int], block: Block) -> nn.Sequential:
     """One stride-2 4x4 convolution and ReLU for each entry: [B, C, H, W] -> [B, channels[-1], H/2^n, W/2^n]."""
     layers: list[nn.Module] = []
-    for width_in, width_out in zip([image_channels, *channels], channels, strict=False):
-        layers += [nn.Conv2d(width_in, width_out, 4, stride=2, padding=1), nn.ReLU()]
+    for width_in, width_out in pairwise([image_channels, *channels]):
+        layers += [nn.Conv2d(width_in, width_out, 4, stride=2, padding=1)]
+        layers += [*at_one_resolution(width_out, block), nn.ReLU()]
     return nn.Sequential(*layers)
 
 
-def decoder_body(image_channels: int, channels: list[int]) -> nn.Sequential:
+def decoder_body(image_channels: int, channels: list[int], block: Block) -> nn.Sequential:
     """The encoder mirrored with transposed convolutions; no activation after the last."""
-    widths = [*reversed(channels), image_channels]
     layers: list[nn.Module] = []
-    for width_in, width_out in pairwise(widths):
+    for width_in, width_out in pairwise([*reversed(channels), image_channels]):
+        layers += [*at_one_resolution(width_in, block)]
         layers += [nn.ReLU(), nn.ConvTranspose2d(width_in, width_out, 4, stride=2, padding=1)]
     return nn.Sequential(*layers)
+
+
+class Refinement(nn.Module):
+    """What an image [B, C, H, W] lacks, guessed from the image itself: 3x3 convolutions on its 2x2 patches.
+
+    Patches become channels and back (Shi et al. 2016), so that the convolutions see far and run where they are cheap.
+    The last one starts at zero: an untrained refinement adds nothing.
+    """
+
+    PATCH = 2
+
+    def __init__(self, image_channels: int, widths: list[int]) -> None:
+        super().__init__()
+        patches = image_channels * self.PATCH**2
+        layers: list[nn.Module] = []
+        for width_in, width_out in pairwise([patches, *widths]):
+            layers += [same(width_in, width_out), nn.ReLU()]
+        self.body = nn.Sequential(*layers)
+        self.last = same(widths[-1], patches)
+
+    def forward(self, images: Tensor) -> Tensor:
+        patches = functional.pixel_unshuffle(2 * images - 1, self.PATCH)
+        patches = patches.contiguous(memory_format=torch.channels_last)
+        return functional.pixel_shuffle(self.last(self.body(patches)), self.PATCH)
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ import math
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.data.batches import scaled
 from pipeline.model.vae import VAE
@@ -48,7 +48,7 @@ def start_from_pca(model: VAE, pca: PCA) -> None:
     The model then is the maximum-likelihood probabilistic PCA (Tipping & Bishop 1999, eqs. 7-8 and sec. 3.1),
     its code rotated and scaled so that the prior N(0, I) fits.
     """
-    if model.project is None or model.restore is None:
+    if not model.linear_path:
         raise ValueError("only a VAE with a linear path can start from PCA")
     mean, components, variances = pca
     size = model.latent_dim
@@ -63,9 +63,7 @@ def start_from_pca(model: VAE, pca: PCA) -> None:
     model.project.bias.copy_(-(rows @ mean) * signal / total)
     model.posterior.weight.zero_()
     model.posterior.bias.copy_(torch.cat([torch.zeros(size), (noise / total).log().float()]))
-    last = model.decoder[-1]
-    if not isinstance(last, nn.ConvTranspose2d) or last.bias is None:
-        raise TypeError("the decoder is expected to end with a transposed convolution")
-    last.weight.zero_()
-    last.bias.zero_()
+    model.refine.last.weight.zero_()
+    model.refine.last.bias.zero_()  # type: ignore[union-attr]  # every convolution here has a bias
     model.log_variance.fill_(math.log(float(noise)))
+    model.colour.copy_(noise * torch.eye(len(model.colour)))

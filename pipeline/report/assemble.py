@@ -13,15 +13,19 @@ from pipeline import atomic, plots
 from pipeline.metrics.distortion import psnr
 from pipeline.params import Params
 from pipeline.report.conclusions import conclusions, published_claims
-from pipeline.report.study import COLUMNS, Study
+from pipeline.report.study import COLUMNS, OF, RUN, TABLES, Study
 
 DIGITS = {"latent_dim": 0, "seed": 0, "epochs": 0, "active_units": 0, "psnr_db": 2, "psnr_db_mean_of_images": 2,
-          "pca_psnr_db": 2, "test_negative_elbo": 1}  # fmt: skip  # a short table
+          "pca_psnr_db": 2, "test_negative_elbo": 1, "kl": 2, "mutual_information": 2}  # fmt: skip  # a short table
+DIGITS |= {f"fd_{of}": 1 for of in OF}
+
+
+PRIOR_WORDS = {"normal": "z ~ N(0, I)", "gmm": "z ~ Gaussian mixture", "second_stage": "z ~ second-stage VAE"}
 
 
 def write(study: Study, params: Params, folder: Path) -> None:
     """Write report.md, summary.csv and figures/ into the reports folder."""
-    atomic.write_text(folder / "summary.csv", study.summary[list(COLUMNS)].to_csv(index=False))
+    atomic.write_text(folder / "summary.csv", study.summary.reindex(columns=list(COLUMNS)).to_csv(index=False))
     with atomic.folder(folder / "figures") as figures:
         for name, figure in drawn(study, params):
             atomic.write_bytes(figures / f"{name}.png", plots.png(figure))
@@ -48,12 +52,15 @@ def markdown(study: Study, params: Params) -> str:
         "conclusions": conclusions(study.summary),
         "claims": published_claims(study.summary),
         "columns": COLUMNS,
-        "table": table(study.summary[list(COLUMNS)], DIGITS),
+        "tables": {
+            title: table(study.summary.reindex(columns=RUN + columns), DIGITS) for title, columns in TABLES.items()
+        },
         "published": table(reproduced(study), {"latent_dim": 0}),
         "published_epoch": study.published["epoch"].max(),
         "epochs": " and ".join(map(str, epochs)),
         "baselines": study.baselines,
         "test_images": study.baselines["test_images"],
+        "evaluate": params.evaluate,
         "threshold": params.evaluate.active_threshold,
         "python": platform.python_version(),
         "torch": version("torch"),
@@ -129,7 +136,14 @@ def drawn(study: Study, params: Params) -> Iterator[tuple[str, Any]]:
         "reconstructions",
         plots.labelled_rows(originals + of_every_run("reconstructions"), "Reconstructions (code = mu)"),
     )
-    yield "samples", plots.labelled_rows(of_every_run("samples"), "Samples, z ~ N(0, I)")
+    for prior, words in PRIOR_WORDS.items():
+        yield f"samples-{prior}", plots.labelled_rows(of_every_run(f"samples_{prior}"), f"Samples, {words}")
+    pairs = [
+        (f"{run}{which}", pictures["neighbours"][row, :columns])
+        for run, pictures in study.pictures.items()
+        for row, which in enumerate(("", ": nearest"))
+    ]
+    yield "neighbours", plots.labelled_rows(pairs, "Samples above their nearest training images")
     yield (
         "interpolations",
         plots.labelled_rows(of_every_run("interpolations"), "Interpolations between two test images"),

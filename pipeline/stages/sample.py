@@ -1,15 +1,18 @@
-"""Show one run's model at work: models/<run>/ and data/ -> reports/samples/<run>/."""
+"""Show one run's model at work and draw from its priors: models/<run>/ and data/ -> reports/samples/<run>/."""
 
 import numpy as np
 import torch
+from safetensors.torch import save
 from torch import Tensor
 
-from pipeline import atomic, checkpoint
+from pipeline import atomic, checkpoint, priors
 from pipeline.data import batches, datasets
 from pipeline.model.vae import VAE
-from pipeline.params import Params, Run
+from pipeline.params import Params, Run, Sample
 from pipeline.paths import Paths
 from pipeline.pictures import mosaic, to_uint8
+
+BATCH = 500
 
 
 @torch.inference_mode()
@@ -22,17 +25,45 @@ def main(run: Run, params: Params, paths: Paths) -> None:
     picked = torch.randperm(len(dataset.test_images), generator=generator)[: wanted.images].numpy()
     originals = dataset.test_images[np.sort(picked)]
     mu, _ = model.encode(batches.scaled(torch.from_numpy(originals)))
-    z = torch.randn(wanted.images, run.latent_dim, generator=torch.Generator().manual_seed(wanted.seed))
     ends = mu.roll(-1, 0)[: wanted.interpolations]
     paths_between = torch.lerp(mu[: len(ends), None], ends[:, None], torch.linspace(0, 1, wanted.steps)[:, None])
+    between = decoded(model, paths_between.flatten(0, 1))
+    drawn = {prior: decoded(model, z) for prior, z in draw(model, training_images(dataset, params), wanted).items()}
 
     with atomic.folder(paths.samples(run.name)) as folder:
-        atomic.write_bytes(folder / "originals.png", mosaic(originals[None]))
-        atomic.write_bytes(folder / "reconstructions.png", mosaic(decoded(model, mu)[None]))
-        atomic.write_bytes(folder / "samples.png", mosaic(decoded(model, z)[None]))
-        between = decoded(model, paths_between.flatten(0, 1))
-        atomic.write_bytes(folder / "interpolations.png", mosaic(between.reshape(len(ends), -1, *between.shape[1:])))
+        pictures = {"originals": originals[None], "reconstructions": decoded(model, mu)[None]}
+        pictures |= {"interpolations": between.reshape(len(ends), -1, *between.shape[1:])}
+        pictures |= {f"samples_{prior}": images[None, : wanted.images] for prior, images in drawn.items()}
+        for name, rows in pictures.items():
+            atomic.write_bytes(folder / f"{name}.png", mosaic(rows))
+        atomic.write_bytes(folder / "drawn.safetensors", save({k: torch.from_numpy(v) for k, v in drawn.items()}))
+
+
+def training_images(dataset: datasets.Dataset, params: Params) -> Tensor:
+    """The images [N, C, H, W] that the models learn from."""
+    chosen, _ = batches.split(len(dataset.train_images), params.data.validation, params.data.train_images)
+    return torch.from_numpy(dataset.train_images[chosen.numpy()])
+
+
+def draw(model: VAE, train_images: Tensor, wanted: Sample) -> dict[str, Tensor]:
+    """Codes [drawn, latent_dim] from the standard normal and from priors fitted to one code a training image."""
+    generator = torch.Generator().manual_seed(wanted.seed)
+    normal = torch.randn(wanted.drawn, model.latent_dim, generator=generator)
+    codes = []
+    for part in train_images.split(BATCH):
+        mu, logvar = model.encode(batches.scaled(part))
+        codes.append(mu + torch.exp(0.5 * logvar) * torch.randn(mu.shape, generator=generator))
+    z = torch.cat(codes)
+    mixture = priors.fit_mixture(z, wanted.seed)
+    with torch.inference_mode(mode=False):
+        second_stage = priors.fit_second_stage(z.clone(), wanted.second_stage_epochs, generator)
+    return {
+        "normal": normal,
+        "gmm": mixture.draw(wanted.drawn, generator),
+        "second_stage": second_stage.draw(wanted.drawn, generator),
+    }
 
 
 def decoded(model: VAE, z: Tensor) -> np.ndarray:
-    return to_uint8(model.pixel_means(model.decode(z)).numpy())
+    """Codes to images, uint8 [N, C, H, W]."""
+    return np.concatenate([to_uint8(model.pixel_means(model.decode(part)).numpy()) for part in z.split(BATCH)])

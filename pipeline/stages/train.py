@@ -22,7 +22,8 @@ def main(run: Run, params: Params, paths: Paths) -> None:
     train_images = torch.from_numpy(dataset.train_images[chosen.numpy()]).to(device)
     validation_images = torch.from_numpy(dataset.train_images[held_out.numpy()]).to(device)
 
-    state = blank(run, list(train_images.shape[1:]), device)
+    steps = -(-len(train_images) // recipe.train.batch_size)
+    state = blank(run, list(train_images.shape[1:]), steps, device)
     identity = fingerprint(run, dataset.sha256, device.type, torch.get_num_threads(), torch.__version__)
     tracked = Identity(run, identity, dataset.sha256, params.tracking.experiment, paths)
     with alone(paths.lock(identity), run.name):

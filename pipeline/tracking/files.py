@@ -48,8 +48,8 @@ def log_files(client: "MlflowClient", run_id: str, identity: Identity, renew: bo
         curves = _curves(history, name, Path(folder) / "loss_curves.png")
         artifacts = {
             "model": sorted(paths.model(name).iterdir()),
-            "pictures": [curves, *sorted(paths.samples(name).glob("*.png"))],
-            "dimensions": [path] if (path := paths.dimensions(name)).exists() else [],
+            "pictures": [curves, *sorted(paths.samples(name).glob("*.png")), *existing(paths.neighbours(name))],
+            "dimensions": existing(paths.dimensions(name)),
         }
         for place, files in artifacts.items():
             there = set() if renew else {Path(item.path).name for item in client.list_artifacts(run_id, place)}
@@ -58,6 +58,10 @@ def log_files(client: "MlflowClient", run_id: str, identity: Identity, renew: bo
                     client.log_artifact(run_id, str(file), place)
                     added += 1
     return added
+
+
+def existing(path: Path) -> list[Path]:
+    return [path] if path.exists() else []
 
 
 def _log_history(client: "MlflowClient", run_id: str, identity: Identity, history: pd.DataFrame) -> int:

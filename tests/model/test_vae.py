@@ -6,16 +6,17 @@ import torch
 from sklearn import decomposition
 
 from pipeline.data.batches import scaled
-from pipeline.model.blocks import initialise
+from pipeline.model.blocks import Block, initialise
 from pipeline.model.pca import fit_pca, start_from_pca
 from pipeline.model.vae import VAE
 
 
 @pytest.mark.parametrize("shape", [[3, 32, 32], [1, 32, 32]])
 @pytest.mark.parametrize("channels", [[4], [4, 8], [4, 8, 8, 8, 8]])
-@pytest.mark.parametrize("linear_path", [False, True])
-def test_shapes(shape: list[int], channels: list[int], linear_path: bool) -> None:
-    model = VAE(shape, 5, channels, "bernoulli", linear_path)
+@pytest.mark.parametrize("refinement", [None, [4, 4]])
+@pytest.mark.parametrize("block", ["plain", "deeper", "residual"])
+def test_shapes(shape: list[int], channels: list[int], block: Block, refinement: list[int] | None) -> None:
+    model = VAE(shape, 5, channels, "bernoulli", block, refinement)
     images = torch.rand(2, *shape)
     output = model(images, torch.zeros(2, 5))
     assert output.decoded.shape == images.shape
@@ -58,7 +59,7 @@ def test_principal_components_are_scikit_learns(small_images: np.ndarray) -> Non
 def test_a_vae_that_starts_from_pca_is_probabilistic_pca(small_images: np.ndarray) -> None:
     images = torch.from_numpy(small_images)
     x, fitted = scaled(images), fit_pca(images)
-    model = VAE([3, 32, 32], 20, [4, 8], "gaussian", linear_path=True)
+    model = VAE([3, 32, 32], 20, [4, 8], "gaussian", refinement=[4, 4])
     initialise(model, torch.Generator().manual_seed(0))
     start_from_pca(model, fitted)
     with torch.no_grad():

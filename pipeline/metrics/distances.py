@@ -1,0 +1,50 @@
+"""How far two sets of images are apart, by their features: Fréchet and kernel distance, precision, recall, ..."""
+
+import contextlib
+import io
+
+from torch import Tensor
+
+# Precision, recall, density and coverage compare all pairs: of this many images at most.
+PAIRED = 5_000
+NEAREST = 5
+KERNEL_SUBSETS, KERNEL_SUBSET_SIZE = 50, 1_000
+
+
+def frechet_distance(first: Tensor, second: Tensor) -> float:
+    """Squared Fréchet distance of Gaussians fitted to features [N, D] and [M, D] (Heusel et al. 2017, eq. 6)."""
+    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+
+    statistics = (fid_features_to_statistics(part.double()) for part in (first, second))
+    return float(fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"])
+
+
+def kernel_distance(first: Tensor, second: Tensor, seed: int) -> float:
+    """Unbiased squared MMD, kernel (x.y / D + 1)^3, mean over random subsets (Binkowski et al. 2018, sec. 4)."""
+    from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
+
+    size = min(KERNEL_SUBSET_SIZE, len(first), len(second))
+    result = kid_features_to_metric(
+        first, second, kid_subsets=KERNEL_SUBSETS, kid_subset_size=size, kid_kernel="poly", rng_seed=seed, verbose=False
+    )
+    return float(result[KEY_METRIC_KID_MEAN])
+
+
+def coverage_figures(real: Tensor, generated: Tensor) -> dict[str, float]:
+    """Precision and recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020); 5 neighbours.
+
+    The first PAIRED of each set are compared.
+    """
+    from prdc import compute_prdc
+
+    # The library reports the sizes on standard output.
+    with contextlib.redirect_stdout(io.StringIO()):
+        found = compute_prdc(real[:PAIRED].numpy(), generated[:PAIRED].numpy(), nearest_k=NEAREST)
+    return {key: float(value) for key, value in found.items()}
+
+
+def distances(real: Tensor, generated: Tensor, name: str, seed: int) -> dict[str, float]:
+    """Every distance of generated features from real ones, under keys that end in `name`."""
+    figures = {"fd": frechet_distance(real, generated), "kd": kernel_distance(real, generated, seed)}
+    figures |= coverage_figures(real, generated)
+    return {f"{key}_{name}": value for key, value in figures.items()}
