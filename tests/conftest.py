@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import shutil
 import struct
 from pathlib import Path
 
@@ -102,6 +103,17 @@ def trained(tmp_path_factory: pytest.TempPathFactory, mnist_root: Path) -> tuple
         patch.delenv("DVC_ROOT", raising=False)
         run_study(params, Paths(root))
     return params, Paths(root)
+
+
+@pytest.fixture
+def study(trained: tuple[Params, Paths], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Params, Paths]:
+    """A copy of the finished study's workspace without its MLflow store."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    params, paths = trained
+    for folder in ("models", "reports", ".runs"):
+        shutil.copytree(paths.root / folder, tmp_path / folder)
+    return params, Paths(tmp_path)
 
 
 def run_study(params: Params, paths: Paths) -> None:

@@ -4,10 +4,20 @@ import math
 
 import pytest
 import torch
-from torch.distributions import Bernoulli, Normal, kl_divergence
+from torch.distributions import Bernoulli, ContinuousBernoulli, MultivariateNormal, Normal, kl_divergence
 
+from pipeline.model.blocks import initialise
 from pipeline.model.vae import VAE, Output
-from pipeline.objective import bernoulli_nll, gaussian_nll, kl_standard_normal, optimal_log_variance, terms
+from pipeline.objective import (
+    bernoulli_nll,
+    continuous_bernoulli_nll,
+    gaussian_nll,
+    kl_standard_normal,
+    local_nll,
+    optimal_colour,
+    optimal_log_variance,
+    terms,
+)  # fmt: skip
 
 G = torch.Generator().manual_seed(0)
 MU, LOGVAR = torch.randn(5, 7, generator=G), torch.randn(5, 7, generator=G)
@@ -24,6 +34,44 @@ def test_bernoulli_is_the_log_probability_summed_over_pixels() -> None:
     binary = (IMAGES > 0.5).float()
     expected = -Bernoulli(logits=DECODED).log_prob(binary).flatten(1).sum(1)
     assert torch.allclose(bernoulli_nll(DECODED, binary), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [0.001, 0.3, 5.0])
+def test_continuous_bernoulli_is_the_log_density_summed_over_pixels(scale: float) -> None:
+    expected = -ContinuousBernoulli(logits=scale * DECODED.double()).log_prob(IMAGES.double()).flatten(1).sum(1)
+    assert torch.allclose(continuous_bernoulli_nll(scale * DECODED, IMAGES).double(), expected, rtol=1e-4, atol=1e-3)
+
+
+def test_local_noise_is_a_multivariate_normal_of_each_pixels_channels() -> None:
+    root = torch.tensor([[0.2, 0.0, 0.0], [0.1, 0.15, 0.0], [-0.05, 0.1, 0.1]])
+    scale = torch.randn(5, 1, 32, 32, generator=G)
+    pixels = (IMAGES - DECODED).permute(0, 2, 3, 1)
+    covariances = (root @ root.T) * scale.exp()[:, 0, :, :, None, None]
+    expected = -MultivariateNormal(torch.zeros(3), covariances).log_prob(pixels).sum((1, 2))
+    assert torch.allclose(local_nll(IMAGES - DECODED, root @ root.T, scale), expected, rtol=1e-4)
+
+
+def test_the_optimal_colours_are_the_best_ones() -> None:
+    scale = torch.randn(5, 1, 32, 32, generator=G)
+    residuals = IMAGES - DECODED
+    best = optimal_colour(residuals, scale)
+    at_best = local_nll(residuals, best, scale).mean()
+    for other in (1.1 * best, 0.9 * best, best + 0.05 * torch.eye(3)):
+        assert local_nll(residuals, other, scale).mean() > at_best
+
+
+def test_local_noise_learns_without_a_say_in_the_mean_and_the_code() -> None:
+    def gradients(covariance: str) -> dict[str, torch.Tensor]:
+        model = VAE([3, 32, 32], 7, [4, 8], "gaussian", refinement=[4], covariance=covariance)
+        initialise(model, torch.Generator().manual_seed(0))
+        output = model(IMAGES, torch.zeros(5, 7))
+        terms(model, output, IMAGES, "sum", 1.0, torch.tensor(-3.0)).total_loss.sum().backward()
+        return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
+
+    isotropic, local = gradients("isotropic"), gradients("local")
+    assert {name for name in local if name.startswith("local.")}
+    for name, gradient in isotropic.items():
+        assert torch.allclose(gradient, local[name], rtol=1e-4, atol=1e-3), name
 
 
 @pytest.mark.parametrize("log_variance", [-4.0, 0.0, 1.5])

@@ -114,7 +114,9 @@ def test_a_variant_changes_only_what_it_names(params) -> None:
     recipe = params.recipe("reference")
     assert recipe.objective.likelihood == "bernoulli"
     assert recipe.objective.beta == params.objective.beta
-    assert recipe.train == params.train
+    assert recipe.train.scheduler.kind == "plateau"
+    assert recipe.train.learning_rate == params.train.learning_rate
+    assert params.recipe("plain").train == params.train
 
 
 def test_the_grid_is_the_product_in_the_order_of_the_file(params) -> None:

@@ -1,17 +1,20 @@
 """Training repeats itself byte for byte, resumes byte for byte, and stops when it diverges."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import CASES
+from conftest import CASES, ROOT
 
 from pipeline import StudyError, checkpoint
+from pipeline.data import batches
 from pipeline.model.blocks import initialise
 from pipeline.model.vae import VAE
-from pipeline.params import Objective, Train
-from pipeline.training import State, fit, new_state, validate
+from pipeline.params import Objective, Params, Recipe, Run, Train, overlaid
+from pipeline.params_yaml import load
+from pipeline.training import State, begin, blank, fit, new_state, validate
 
 GAUSSIAN = Objective(likelihood="gaussian", variance="optimal", reduction="sum", beta=1.0)
 BERNOULLI = Objective(likelihood="bernoulli", variance="optimal", reduction="mean", beta=1.0)
@@ -28,8 +31,9 @@ def settings(**changes: object) -> Train:
     return Train.model_validate(values | changes)
 
 
-def untrained(train: Train, likelihood: str = "gaussian") -> State:
-    model = VAE([3, 32, 32], 6, [8, 8], likelihood)
+def untrained(train: Train, likelihood: str = "gaussian", refined: bool = False) -> State:
+    parts = {"refinement": [8, 8], "covariance": "local"} if refined else {}
+    model = VAE([3, 32, 32], 6, [8, 8], likelihood, **parts)
     initialise(model, torch.Generator().manual_seed(0))
     return new_state(model.to(memory_format=torch.channels_last), train, steps=5, seed=0)
 
@@ -60,21 +64,55 @@ def test_the_same_run_twice_is_the_same_bytes(images: tuple, precision: str) -> 
 
 
 @pytest.mark.parametrize("stopped_after", [1, 2, 3])
-def test_a_killed_run_resumes_to_the_same_bytes(images: tuple, tmp_path: Path, stopped_after: int) -> None:
-    train = settings()
-    undisturbed = run(untrained(train), images, train)
-    killed = untrained(train)
+@pytest.mark.parametrize("kind", ["plateau", "cosine"])
+def test_a_killed_run_resumes_to_the_same_bytes(images: tuple, tmp_path: Path, kind: str, stopped_after: int) -> None:
+    train = settings(scheduler=PLATEAU | {"kind": kind}, linear_rate=0.1)
+    undisturbed = run(untrained(train, refined=True), images, train)
+    killed = untrained(train, refined=True)
     for epoch in fit(killed, *images, GAUSSIAN, train, seed=0):
         killed.seconds.append(epoch.seconds)
         checkpoint.save_state(tmp_path, "abc", killed)
         if epoch.metrics["epoch"] == stopped_after:
             break
-    resumed = untrained(train)
+    resumed = untrained(train, refined=True)
     assert checkpoint.resume(tmp_path, "abc", resumed)
     assert len(resumed.history) == stopped_after
     run(resumed, images, train)
     assert weights(resumed) == weights(undisturbed)
     assert resumed.history == undisturbed.history
+
+
+def test_the_cosine_warms_up_and_ends_at_zero_in_both_groups(images: tuple) -> None:
+    train = settings(epochs=2, scheduler=PLATEAU | {"kind": "cosine", "warmup": 2}, linear_rate=0.1)
+    model = untrained(train, refined=True).model
+    state = new_state(model, train, steps=4, seed=0)
+    rates = [[group["lr"] for group in state.optimizer.param_groups]]
+    for _ in fit(state, *images, GAUSSIAN, train, seed=0, on_step=lambda: rates.append(
+        [group["lr"] for group in state.optimizer.param_groups])):  # fmt: skip  # what each step left
+        pass
+    convolutions, linear = zip(*rates, strict=True)
+    assert len(rates) == 9
+    assert convolutions[0] == pytest.approx(0.5e-3)
+    assert max(convolutions) < 1e-3
+    assert convolutions[-1] == pytest.approx(0, abs=1e-9)
+    assert linear == pytest.approx([0.1 * rate for rate in convolutions])
+
+
+@pytest.mark.parametrize("variant", load(ROOT / "params.yaml").variants)
+def test_every_shipped_variant_trains_and_its_weights_rebuild_it(
+    images: tuple, params: Params, tmp_path: Path, variant: str
+) -> None:
+    changes = {"data": {"validation": 50, "train_images": 250}, "train": {"epochs": 1, "batch_size": 50}}
+    recipe = Recipe.model_validate(overlaid(params.recipe(variant).model_dump(), changes))
+    cell = Run(variant=variant, latent_dim=4, seed=0, recipe=recipe)
+    state = begin(blank(cell, [3, 32, 32], 5, torch.device("cpu")), cell, images[0])
+    (epoch,) = fit(state, *images, recipe.objective, recipe.train, seed=0)
+    assert all(math.isfinite(value) for value in epoch.metrics.values())
+    checkpoint.save_model(tmp_path, state.model, {})
+    rebuilt, _ = checkpoint.load_model(tmp_path)
+    with torch.inference_mode():
+        x = batches.scaled(images[1])
+        assert torch.equal(rebuilt.decode(rebuilt.encode(x)[0]), state.model.decode(state.model.encode(x)[0]))
 
 
 def test_foreign_and_torn_checkpoints_are_ignored_with_a_warning(

@@ -48,7 +48,7 @@ def test_a_deleted_store_is_rebuilt_in_full(study: Study, trained: Study) -> Non
         assert status == "FINISHED"
         assert tags.pop("current") == "true"
         assert (parameters, history, files, tags) == original[name][1:]
-        assert {"model/weights.safetensors", "pictures/samples.png", "pictures/loss_curves.png"} <= files
+        assert {"model/weights.safetensors", "pictures/samples_normal.png", "pictures/loss_curves.png"} <= files
         metrics = json.loads(paths.metrics(name).read_text())
         assert {key: values[-1][1] for key, values in history.items() if key in metrics} == {
             key: pytest.approx(value) for key, value in metrics.items() if not isinstance(value, str)
