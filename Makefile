@@ -28,7 +28,7 @@ demo: $(READY)  ## the whole pipeline on real CIFAR-10 with small parameters, in
 repro: $(READY)  ## the study that params.yaml describes
 	@python -m pipeline check
 	@test -e .git || dvc config --local core.no_scm true # a downloaded archive of the sources works, too
-	@dvc repro
+	@python -m pipeline repro
 
 check: $(READY)  ## check params.yaml
 	@python -m pipeline check

@@ -1,7 +1,9 @@
-"""The user's verbs beside dvc: `python -m pipeline check | demo | sync`."""
+"""The user's verbs beside dvc: `python -m pipeline check | demo | repro | sync`."""
 
+import os
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -10,6 +12,7 @@ from pipeline.params_yaml import load
 from pipeline.paths import Paths
 
 ROOT = Path(__file__).resolve().parent.parent
+CORES = os.cpu_count() or 1
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="What the study offers beside dvc.")
 
 
@@ -26,6 +29,21 @@ def demo() -> None:
     from pipeline.demo import run_demo
 
     print(f"The demo's report: {run_demo(ROOT)}")
+
+
+@app.command()
+def repro(
+    jobs: Annotated[int, typer.Option(min=1, help="trainings side by side; each uses train.threads")] = CORES,
+    scheduler: Annotated[str | None, typer.Option(help="address of a Dask scheduler that sees this folder")] = None,
+) -> None:
+    """`dvc repro`, with the runs of the grid trained side by side; the files are the same, byte for byte."""
+    from pipeline.grid import repro as run
+
+    failed = run(Paths(ROOT), jobs, scheduler)
+    for name, error in failed.items():
+        print(f"{name} failed: {error}")
+    if failed:
+        raise StudyError(f"{len(failed)} runs failed; everything that does not need them is complete")
 
 
 @app.command()
@@ -47,6 +65,8 @@ def main() -> None:
         app()
     except StudyError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

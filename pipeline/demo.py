@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import StudyError, atomic
+from pipeline.grid import repro
 from pipeline.params import overlaid
 from pipeline.params_yaml import load, read_yaml
+from pipeline.paths import Paths
 
 WORKSPACE = Path(".demo")
 # The cache is the study's: what both have in common, the dataset above all, is stored once.
@@ -27,9 +29,8 @@ def run_demo(root: Path) -> Path:
     workspace = root / WORKSPACE
     prepare(root, workspace, read_yaml(Path(__file__).parent / "demo.yaml"), DVC_CONFIG)
     # The demo's runs belong beside the study's in the UI: one store, another experiment.
-    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{(root / 'mlflow.db').resolve()}"}
-    done = subprocess.run(["dvc", "repro"], cwd=workspace, env=store | os.environ)
-    if done.returncode:
+    os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{(root / 'mlflow.db').resolve()}")
+    if repro(Paths(workspace), os.cpu_count() or 1, scheduler=None):
         raise StudyError("the demo did not finish; the messages above say why. `make demo` continues where it stopped")
     return workspace / "reports" / "report.md"
 

@@ -11,7 +11,7 @@ from pipeline.params import Run
 DETERMINING = ("data/batches.py", "model/blocks.py", "model/pca.py", "model/vae.py", "objective.py", "training.py")
 
 
-def fingerprint(run: Run, dataset_sha256: str, device: str, threads: int, torch_version: str) -> str:
+def fingerprint(run: Run, dataset_sha256: str, device: str, torch_version: str) -> str:
     """32 hexadecimal digits; equal fingerprints on one machine mean equal weights, byte for byte."""
     package = Path(__file__).parent
     determined_by = {
@@ -21,7 +21,5 @@ def fingerprint(run: Run, dataset_sha256: str, device: str, threads: int, torch_
         "torch": torch_version,
         "python": platform.python_version(),
         "device": device,
-        # How a sum is split over threads decides its rounding.
-        "threads": threads,
     }
     return hashlib.sha256(json.dumps(determined_by, sort_keys=True).encode()).hexdigest()[:32]

@@ -101,6 +101,7 @@ class Train(Section):
     scheduler: Scheduler
     augment: Augment
     precision: Literal["fp32", "bf16"]
+    threads: PositiveInt
 
 
 class Sample(Section):

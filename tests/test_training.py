@@ -26,7 +26,7 @@ PLATEAU = {"kind": "plateau", "factor": 0.5, "patience": 0, "warmup": 5}
 def settings(**changes: object) -> Train:
     values = {
         "epochs": 4, "batch_size": 64, "learning_rate": 1e-3, "clip_grad_norm": 100.0, "precision": "fp32",
-        "linear_rate": 1.0, "scheduler": PLATEAU, "augment": {"flip": True, "crop_padding": 4},
+        "linear_rate": 1.0, "threads": 1, "scheduler": PLATEAU, "augment": {"flip": True, "crop_padding": 4},
     }  # fmt: skip  # two lines read better
     return Train.model_validate(values | changes)
 

@@ -25,6 +25,7 @@ from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment, write_mnist
 from ruamel.yaml import YAML
 
 from pipeline.demo import prepare
+from pipeline.grid import mend_lock
 from pipeline.params import overlaid
 from pipeline.params_yaml import load, read_yaml
 from pipeline.paths import Paths
@@ -66,6 +67,8 @@ def dvc(study: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def repro(study: Path, *arguments: str) -> str:
+    """`dvc repro` after what `make repro` does first."""
+    mend_lock(Paths(study))
     done = dvc(study, "repro", *arguments)
     if done.returncode:
         raise AssertionError(f"dvc repro {' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}")

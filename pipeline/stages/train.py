@@ -1,5 +1,8 @@
 """Train one run: data/ -> models/<run>/."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import pandas as pd
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -15,46 +18,72 @@ from pipeline.tracking.store import Identity
 from pipeline.training import Epoch, State, begin, blank, choose_device, fit
 
 
+class Job(NamedTuple):
+    """One run ready to be trained: images uint8 [N, C, H, W], and its state before or between epochs."""
+
+    tracked: Identity
+    state: State
+    train_images: torch.Tensor
+    validation_images: torch.Tensor
+
+
 def main(run: Run, params: Params, paths: Paths) -> None:
+    job = prepare(run, params, paths)
+    with alone(paths.lock(job.tracked.fingerprint), run.name):
+        with progress_bar() as bar:
+            train(job, bar, lambda epoch: bar.console.print(describe(run, epoch), highlight=False, soft_wrap=True))
+        save(job)
+        checkpoint.forget_states(paths.state(job.tracked.fingerprint))
+
+
+def train_ahead(run: Run, params: Params, paths: Paths, on_epoch: Callable[[Epoch], object]) -> None:
+    """Only train: the state of the last epoch stays for `main` to save."""
+    job = prepare(run, params, paths)
+    with alone(paths.lock(job.tracked.fingerprint), run.name):
+        train(job, Progress(disable=True), on_epoch)
+
+
+def prepare(run: Run, params: Params, paths: Paths) -> Job:
     recipe, device = run.recipe, choose_device()
+    # How a sum is split over threads decides its rounding: a run's bytes must not depend on what runs beside it.
+    torch.set_num_threads(recipe.train.threads)
     dataset = datasets.load(paths.dataset(recipe.data.dataset))
     chosen, held_out = batches.split(len(dataset.train_images), recipe.data.validation, recipe.data.train_images)
     train_images = torch.from_numpy(dataset.train_images[chosen.numpy()]).to(device)
     validation_images = torch.from_numpy(dataset.train_images[held_out.numpy()]).to(device)
-
-    steps = -(-len(train_images) // recipe.train.batch_size)
-    state = blank(run, list(train_images.shape[1:]), steps, device)
-    identity = fingerprint(run, dataset.sha256, device.type, torch.get_num_threads(), torch.__version__)
+    state = blank(run, list(train_images.shape[1:]), steps_of(train_images, run), device)
+    identity = fingerprint(run, dataset.sha256, device.type, torch.__version__)
     tracked = Identity(run, identity, dataset.sha256, params.tracking.experiment, paths)
-    with alone(paths.lock(identity), run.name):
-        train(tracked, state, train_images, validation_images)
+    return Job(tracked, state, train_images, validation_images)
 
 
-def train(tracked: Identity, state: State, train_images: torch.Tensor, validation_images: torch.Tensor) -> None:
-    """Train from the last checkpoint or the start to the end, and save the model."""
-    run, recipe = tracked.run, tracked.run.recipe
-    folder = tracked.paths.state(tracked.fingerprint)
+def steps_of(train_images: torch.Tensor, run: Run) -> int:
+    return -(-len(train_images) // run.recipe.train.batch_size)
+
+
+def train(job: Job, bar: Progress, on_epoch: Callable[[Epoch], object]) -> None:
+    """Train from the last checkpoint or the start to the last epoch."""
+    tracked, state = job.tracked, job.state
+    run, recipe, folder = tracked.run, tracked.run.recipe, tracked.paths.state(tracked.fingerprint)
     if checkpoint.resume(folder, tracked.fingerprint, state):
         print(f"{run.name}: resumed after epoch {len(state.history)}", flush=True)
     else:
-        begin(state, run, train_images)
-    steps = -(-len(train_images) // recipe.train.batch_size)
-    with progress_bar() as bar, training_run(tracked, state.history) as log:
+        begin(state, run, job.train_images)
+    steps = steps_of(job.train_images, run)
+    with training_run(tracked, state.history) as log:
         task = bar.add_task(run.name, total=recipe.train.epochs * steps, completed=len(state.history) * steps)
-        arguments = (train_images, validation_images, recipe.objective, recipe.train, run.seed)
+        arguments = (job.train_images, job.validation_images, recipe.objective, recipe.train, run.seed)
         for epoch in fit(state, *arguments, on_step=lambda: bar.advance(task)):
             state.seconds.append(epoch.seconds)
             checkpoint.save_state(folder, tracked.fingerprint, state)
             log(epoch.metrics | {"images_per_second": epoch.images_per_second})
-            bar.console.print(describe(run, epoch), highlight=False, soft_wrap=True)
-        save(tracked, state)
-    speeds = [len(train_images) / seconds for seconds in state.seconds]
+            on_epoch(epoch)
+    speeds = [len(job.train_images) / seconds for seconds in state.seconds]
     atomic.write_json(folder / "timing.json", {"epoch_seconds": state.seconds, "images_per_second": speeds})
-    checkpoint.forget_states(folder)
 
 
-def save(tracked: Identity, state: State) -> None:
-    run = tracked.run
+def save(job: Job) -> None:
+    tracked, state, run = job.tracked, job.state, job.tracked.run
     about = {"fingerprint": tracked.fingerprint, "dataset_sha256": tracked.dataset_sha256, "run": run.described()}
     with atomic.folder(tracked.paths.model(run.name)) as folder:
         checkpoint.save_model(folder, state.model, about)

@@ -1,0 +1,105 @@
+"""Train the grid's cells side by side, ahead of DVC: it then finds each training finished in .runs/ and only saves it.
+
+DVC runs one stage at a time. Cells are independent and their states are keyed by fingerprint, so an engine (Dask) may
+bring every state to its last epoch in parallel, and a serial `dvc repro` afterwards writes models, metrics and
+dvc.lock exactly as if it had trained them itself.
+"""
+
+import logging
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from rich.progress import Progress, TaskID
+
+from pipeline import StudyError
+from pipeline.params import Params
+from pipeline.params_yaml import load, read_yaml
+from pipeline.paths import Paths
+
+TOPIC = "vae-epochs"
+
+
+def repro(paths: Paths, jobs: int, scheduler: str | None) -> dict[str, str]:
+    """`dvc repro` with its trainings done by `jobs` processes, or by a Dask cluster; returns errors by run.
+
+    A failing cell leaves the others running; what does not need it is completed. StudyError if dvc itself fails.
+    """
+    params = load(paths.params)
+    mend_lock(paths)
+    # Dask changes this process's environment (OMP_NUM_THREADS): DVC's stages must not see that.
+    environment = dict(os.environ)
+    _dvc(paths, environment, "repro", "fetch")
+    cells = to_train(paths, params)
+    errors = train_ahead(paths, cells, jobs, scheduler) if cells else {}
+    # What failed once fails again in DVC, at the same epoch, and everything else is completed.
+    _dvc(paths, environment, "repro", *(["--keep-going"] if errors else []), check=not errors)
+    return errors
+
+
+def mend_lock(paths: Paths) -> None:
+    """Remove a torn dvc.lock: DVC writes it in place, so a kill in that instant leaves it empty or cut off.
+
+    Nothing is lost: DVC's run cache has the outputs of every stage that was finished, and writes the entries again.
+    """
+    lock = paths.root / "dvc.lock"
+    try:
+        whole = not lock.exists() or {"schema", "stages"} <= read_yaml(lock).keys()
+    except StudyError:
+        whole = False
+    if not whole:
+        lock.unlink()
+        print(f"{lock} was torn by a kill and is written anew; finished stages come from DVC's run cache", flush=True)
+
+
+def to_train(paths: Paths, params: Params) -> list[str]:
+    """The runs that `dvc repro` would train now; what its run cache holds is not among them."""
+    said = _dvc(paths, dict(os.environ), "repro", "--dry", "train", capture=True)
+    stale = set(re.findall(r"^Running stage 'train@(.+)':", said, re.M))
+    return [run.name for run in params.runs if run.name in stale]
+
+
+def train_ahead(paths: Paths, cells: list[str], jobs: int, scheduler: str | None) -> dict[str, str]:
+    """Bring the state of every cell to its last epoch; returns the errors of those that failed, by run."""
+    from distributed import Client, LocalCluster, as_completed
+
+    if scheduler is None:
+        cluster = LocalCluster(
+            n_workers=min(jobs, len(cells)), threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
+        )
+    with Client(scheduler or cluster) as client, Progress() as screen:
+        bars = {name: screen.add_task(name, total=None) for name in cells}
+        client.subscribe_topic(TOPIC, lambda event: show(screen, bars, *event[1]))
+        futures = {client.submit(train_cell, name, str(paths.root.resolve()), key=name): name for name in cells}
+        errors = {}
+        for future in as_completed(futures):
+            if error := future.exception():
+                errors[futures[future]] = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if scheduler is None:
+        cluster.close()
+    return errors
+
+
+def show(screen: Progress, bars: dict[str, TaskID], name: str, epoch: int, total: int) -> None:
+    screen.update(bars[name], completed=epoch, total=total)
+
+
+def train_cell(name: str, root: str) -> None:
+    """In a worker process: train one cell in the workspace `root`, and report each epoch to whoever listens."""
+    from distributed import get_worker
+
+    from pipeline.stages.train import train_ahead as train
+
+    paths = Paths(Path(root))
+    params, worker = load(paths.params), get_worker()
+    run = params.run(name)
+    total = run.recipe.train.epochs
+    train(run, params, paths, lambda epoch: worker.log_event(TOPIC, (name, int(epoch.metrics["epoch"]), total)))
+
+
+def _dvc(paths: Paths, environment: dict[str, str], *arguments: str, capture: bool = False, check: bool = True) -> str:
+    done = subprocess.run(["dvc", *arguments], cwd=paths.root, env=environment, capture_output=capture, text=True)
+    if check and done.returncode:
+        raise StudyError(f"dvc {' '.join(arguments)} failed: {(done.stderr or 'see above').strip()[-300:]}")
+    return done.stdout or ""

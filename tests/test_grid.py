@@ -1,0 +1,70 @@
+"""Cells trained side by side give the files of a serial `dvc repro`; one that fails leaves the others alone."""
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment
+from distributed import LocalCluster
+
+from pipeline import grid
+from pipeline.demo import prepare
+from pipeline.params import overlaid
+from pipeline.paths import Paths
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def workspace(root: Path, source: Path, changes: dict) -> Paths:
+    prepare(ROOT, root, overlaid(overlaid(SMALL, {"data": {"source": str(source)}}), changes), DVC_CONFIG)
+    return Paths(root)
+
+
+def files(root: Path) -> dict[str, str]:
+    paths = [root / "dvc.lock"]
+    paths += [path for part in ("models", "reports") for path in (root / part).rglob("*") if path.is_file()]
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def test_side_by_side_is_serial_byte_for_byte_and_trains_nothing_twice(tmp_path: Path, mnist_root: Path) -> None:
+    serial, parallel = (workspace(tmp_path / name, mnist_root, {}) for name in ("serial", "parallel"))
+    done = subprocess.run(["dvc", "repro"], cwd=serial.root, env=clean_environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert grid.repro(parallel, jobs=2, scheduler=None) == {}
+    assert files(parallel.root) == files(serial.root)
+    assert grid.to_train(parallel, grid.load(parallel.params)) == []
+    assert not list(parallel.root.glob(".runs/*/epoch-*")), "finished states are forgotten"
+
+
+def test_a_failing_cell_is_reported_and_the_others_are_complete(tmp_path: Path, mnist_root: Path) -> None:
+    wild = {"variants": {"reference": {"train": {"learning_rate": 1e30, "clip_grad_norm": 1e30}}}}
+    paths = workspace(tmp_path / "wild", mnist_root, wild)
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        errors = grid.repro(paths, jobs=2, scheduler=cluster.scheduler_address)
+    assert list(errors) == ["reference-2-0"]
+    assert errors["reference-2-0"].startswith("training diverged")
+    assert paths.metrics("calibrated-2-0").exists()
+    assert not paths.model("reference-2-0").exists()
+
+
+@pytest.mark.parametrize("torn", [b"", b"schema: '2.0'\nstages:\n  fetch:\n    cmd: [", b"schema: '2.0'\n"])
+def test_a_torn_lock_is_written_anew_and_nothing_is_trained_again(
+    tmp_path: Path, mnist_root: Path, torn: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    paths = workspace(tmp_path / "torn", mnist_root, {"study": {"variants": ["calibrated"]}, "train": {"epochs": 1}})
+    assert grid.repro(paths, jobs=2, scheduler=None) == {}
+    expected = files(paths.root)
+    (paths.root / "dvc.lock").write_bytes(torn)
+    capfd.readouterr()
+    assert grid.repro(paths, jobs=2, scheduler=None) == {}
+    said = capfd.readouterr().out
+    assert "was torn by a kill" in said
+    assert "Running stage 'train" not in said
+    assert files(paths.root) == expected
