@@ -64,6 +64,10 @@ def train_ahead(paths: Paths, cells: list[str], jobs: int, scheduler: str | None
     """Bring the state of every cell to its last epoch; returns the errors of those that failed, by run."""
     from distributed import Client, LocalCluster, as_completed
 
+    from pipeline.tracking.store import prepare_store
+
+    prepare_store(paths)
+
     if scheduler is None:
         cluster = LocalCluster(
             n_workers=min(jobs, len(cells)), threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR

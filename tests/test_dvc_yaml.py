@@ -12,8 +12,10 @@ from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment
 
 from pipeline.demo import prepare
 from pipeline.fingerprint import DETERMINING
+from pipeline.grid import mend_lock
 from pipeline.params import Recipe, overlaid
 from pipeline.params_yaml import read_yaml
+from pipeline.paths import Paths
 from pipeline.stages.__main__ import RUN_STAGES, STUDY_STAGES
 
 STAGES = read_yaml(ROOT / "dvc.yaml")["stages"]
@@ -103,6 +105,21 @@ def test_modules_of_the_fingerprint_exist_and_are_used_by_training() -> None:
     assert set(DETERMINING) <= used
 
 
+@pytest.mark.parametrize("torn", [b"", b"schema: '2.0'\nstages:\n  fetch:\n    cmd: [", b"schema: '2.0'\n"])
+def test_a_torn_lock_is_removed_and_a_whole_one_is_not(
+    tmp_path: Path, torn: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock = tmp_path / "dvc.lock"
+    mend_lock(Paths(tmp_path))
+    lock.write_bytes(torn)
+    mend_lock(Paths(tmp_path))
+    assert "was torn by a kill" in capsys.readouterr().out
+    assert not lock.exists()
+    lock.write_text("schema: '2.0'\nstages: {}\n")
+    mend_lock(Paths(tmp_path))
+    assert lock.exists()
+
+
 # --- the real thing ------------------------------------------------------------------------------------------------
 
 Repro = Callable[..., list[str]]
@@ -155,6 +172,9 @@ def test_repro_runs_exactly_what_a_change_affects(repro: Repro) -> None:
     changed = sorted([*cells("train", *one), *cells("sample", *one), *cells("evaluate", *one), "report"])
     assert repro(learning_rate) == changed, "one variant's value concerns its runs alone"
     assert repro({}) == ["report"], "going back finds the models in the run cache"
+    (repro.root / "dvc.lock").write_bytes(b"")  # type: ignore[attr-defined]  # a kill while DVC wrote it
+    mend_lock(Paths(repro.root))  # type: ignore[attr-defined]
+    assert repro({}) == ["report"], "so does a study whose lock is gone"
 
     sampling = {"sample": {"seed": 5}}
     assert repro(sampling) == sorted([*cells("sample", *both), *cells("evaluate", *both), "report"])

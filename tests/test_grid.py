@@ -12,6 +12,7 @@ from pipeline import grid
 from pipeline.demo import prepare
 from pipeline.params import overlaid
 from pipeline.paths import Paths
+from pipeline.tracking import store
 
 pytestmark = pytest.mark.slow
 
@@ -41,6 +42,10 @@ def test_side_by_side_is_serial_byte_for_byte_and_trains_nothing_twice(tmp_path:
     assert files(parallel.root) == files(serial.root)
     assert grid.to_train(parallel, grid.load(parallel.params)) == []
     assert not list(parallel.root.glob(".runs/*/epoch-*")), "finished states are forgotten"
+    client = store.connect(parallel)
+    for run in client.search_runs([client.get_experiment_by_name("vae-cifar10").experiment_id]):
+        assert run.info.status == "FINISHED"
+        assert store.logged_epochs(client, run.info.run_id) == {1, 2}
 
 
 def test_a_failing_cell_is_reported_and_the_others_are_complete(tmp_path: Path, mnist_root: Path) -> None:
@@ -52,19 +57,3 @@ def test_a_failing_cell_is_reported_and_the_others_are_complete(tmp_path: Path, 
     assert errors["reference-2-0"].startswith("training diverged")
     assert paths.metrics("calibrated-2-0").exists()
     assert not paths.model("reference-2-0").exists()
-
-
-@pytest.mark.parametrize("torn", [b"", b"schema: '2.0'\nstages:\n  fetch:\n    cmd: [", b"schema: '2.0'\n"])
-def test_a_torn_lock_is_written_anew_and_nothing_is_trained_again(
-    tmp_path: Path, mnist_root: Path, torn: bytes, capfd: pytest.CaptureFixture[str]
-) -> None:
-    paths = workspace(tmp_path / "torn", mnist_root, {"study": {"variants": ["calibrated"]}, "train": {"epochs": 1}})
-    assert grid.repro(paths, jobs=2, scheduler=None) == {}
-    expected = files(paths.root)
-    (paths.root / "dvc.lock").write_bytes(torn)
-    capfd.readouterr()
-    assert grid.repro(paths, jobs=2, scheduler=None) == {}
-    said = capfd.readouterr().out
-    assert "was torn by a kill" in said
-    assert "Running stage 'train" not in said
-    assert files(paths.root) == expected

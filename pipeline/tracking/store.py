@@ -63,6 +63,15 @@ def connect(paths: Paths) -> "MlflowClient":
     return MlflowClient(tracking_uri=store_uri(paths))
 
 
+def prepare_store(paths: Paths) -> None:
+    """Let one process make the database's tables before many write: their first uses would race."""
+    try:
+        connect(paths).search_experiments(max_results=1)
+    # An unreachable tracker is each training's to say, and stops none.
+    except Exception as error:
+        say_outage(error)
+
+
 def store_uri(paths: Paths) -> str:
     """MLFLOW_TRACKING_URI, or the repository's own SQLite store."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.tracking_database}"
