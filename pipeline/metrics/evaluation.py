@@ -90,7 +90,8 @@ def code_figures(subject: Subject, codes: Codes, chosen: Evaluate) -> dict[str, 
     """Mutual information of images and codes, and how well a linear probe reads the labels from mu."""
     generator = torch.Generator().manual_seed(chosen.seed)
     some = slice(INFORMATION_IMAGES)
-    train = encode_all(subject.model, subject.train_images[: chosen.probe_images]).mu.numpy()
+    parts = subject.train_images[: chosen.probe_images].split(VALIDATION_BATCH)
+    train = torch.cat([subject.model.encode(batches.scaled(part))[0] for part in parts]).numpy()
     labels = subject.train_labels[: len(train)]
     return {
         "mutual_information": mutual_information(codes.mu[some], codes.logvar[some], generator),

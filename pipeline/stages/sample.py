@@ -65,5 +65,6 @@ def draw(model: VAE, train_images: Tensor, wanted: Sample) -> dict[str, Tensor]:
 
 
 def decoded(model: VAE, z: Tensor) -> np.ndarray:
-    """Codes to images, uint8 [N, C, H, W]."""
-    return np.concatenate([to_uint8(model.pixel_means(model.decode(part)).numpy()) for part in z.split(BATCH)])
+    """Codes to images, uint8 [N, C, H, W], in that order in memory whatever the model's layout is."""
+    parts = [to_uint8(model.pixel_means(model.decode(part)).numpy()) for part in z.split(BATCH)]
+    return np.ascontiguousarray(np.concatenate(parts))

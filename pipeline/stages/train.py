@@ -69,6 +69,8 @@ def train(job: Job, bar: Progress, on_epoch: Callable[[Epoch], object]) -> None:
         print(f"{run.name}: resumed after epoch {len(state.history)}", flush=True)
     else:
         begin(state, run, job.train_images)
+    if len(state.history) == recipe.train.epochs:
+        return  # trained ahead, and mirrored by whoever did it
     steps = steps_of(job.train_images, run)
     with training_run(tracked, state.history) as log:
         task = bar.add_task(run.name, total=recipe.train.epochs * steps, completed=len(state.history) * steps)

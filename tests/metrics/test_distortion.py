@@ -40,3 +40,15 @@ def test_explained_information_runs_from_the_mean_image_to_the_floor() -> None:
     assert distortion.explained_information(0.7, 0.7, 0.5) == 0
     assert distortion.explained_information(0.5, 0.7, 0.5) == pytest.approx(1)
     assert distortion.explained_information(0.72, 0.7, 0.5) < 0
+
+
+def test_ssim_is_that_of_torchmetrics() -> None:
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    generator = torch.Generator().manual_seed(0)
+    for channels in (1, 3):
+        x, y = torch.rand(2, 4, channels, 32, 32, generator=generator)
+        mixed = 0.8 * x + 0.2 * y
+        expected = structural_similarity_index_measure(mixed, x, data_range=1.0, reduction="none")
+        assert torch.allclose(distortion.ssim(mixed, x), expected, atol=1e-4)
+        assert torch.allclose(distortion.ssim(x, x), torch.ones(4), atol=1e-5)
