@@ -108,6 +108,7 @@ class Sample(Section):
     seed: Seed
     images: PositiveInt
     drawn: PositiveInt
+    fitted: PositiveInt
     second_stage_epochs: PositiveInt
     interpolations: PositiveInt
     steps: Annotated[int, Field(ge=2, strict=True)]

@@ -46,11 +46,11 @@ def training_images(dataset: datasets.Dataset, params: Params) -> Tensor:
 
 
 def draw(model: VAE, train_images: Tensor, wanted: Sample) -> dict[str, Tensor]:
-    """Codes [drawn, latent_dim] from the standard normal and from priors fitted to one code a training image."""
+    """Codes [drawn, latent_dim] of the standard normal, and of priors fitted to one code an image of the first ones."""
     generator = torch.Generator().manual_seed(wanted.seed)
     normal = torch.randn(wanted.drawn, model.latent_dim, generator=generator)
     codes = []
-    for part in train_images.split(BATCH):
+    for part in train_images[: wanted.fitted].split(BATCH):
         mu, logvar = model.encode(batches.scaled(part))
         codes.append(mu + torch.exp(0.5 * logvar) * torch.randn(mu.shape, generator=generator))
     z = torch.cat(codes)
