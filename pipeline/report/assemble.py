@@ -102,7 +102,7 @@ def table(frame: pd.DataFrame, digits: dict[str, int]) -> str:
             return value
         return "–" if pd.isna(value) else f"{value:.{digits.get(column, 4)}f}"
 
-    lines = [list(frame.columns), ["---" if frame[c].dtype == object else "---:" for c in frame.columns]]
+    lines = [list(frame.columns), ["---:" if pd.api.types.is_numeric_dtype(frame[c]) else "---" for c in frame.columns]]
     lines += [[cell(c, v) for c, v in zip(frame.columns, row, strict=True)] for row in frame.itertuples(index=False)]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
