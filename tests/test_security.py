@@ -25,9 +25,10 @@ def quietly(stage: Callable[[], object]) -> None:
         stage()
 
 
-PARTS = ("data", "models", "reports/samples", "reports/metrics", "reports/dimensions", ".runs")
+PARTS = ("data", "models", "reports/samples", "reports/metrics", "reports/dimensions", "reports/neighbours", ".runs")
 
 
+@pytest.mark.slow
 def test_a_pickle_in_place_of_each_file_is_not_executed(
     trained: tuple[Params, Paths], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
