@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 
 from rich.progress import Progress, TaskID
@@ -30,11 +31,11 @@ def repro(paths: Paths, jobs: int, scheduler: str | None) -> dict[str, str]:
     mend_lock(paths)
     # Dask changes this process's environment (OMP_NUM_THREADS): DVC's stages must not see that.
     environment = dict(os.environ)
-    _dvc(paths, environment, "repro", "fetch")
+    _dvc(paths, "repro", "fetch")
     cells = to_train(paths, params)
     errors = train_ahead(paths, cells, jobs, scheduler) if cells else {}
     # What failed once fails again in DVC, at the same epoch, and everything else is completed.
-    _dvc(paths, environment, "repro", *(["--keep-going"] if errors else []), check=not errors)
+    _dvc(paths, "repro", *(["--keep-going"] if errors else []), environment=environment, check=not errors)
     return errors
 
 
@@ -55,7 +56,7 @@ def mend_lock(paths: Paths) -> None:
 
 def to_train(paths: Paths, params: Params) -> list[str]:
     """The runs that `dvc repro` would train now; what its run cache holds is not among them."""
-    said = _dvc(paths, dict(os.environ), "repro", "--dry", "train", capture=True)
+    said = _dvc(paths, "repro", "--dry", "train", capture=True)
     stale = set(re.findall(r"^Running stage 'train@(.+)':", said, re.M))
     return [run.name for run in params.runs if run.name in stale]
 
@@ -67,12 +68,9 @@ def train_ahead(paths: Paths, cells: list[str], jobs: int, scheduler: str | None
     from pipeline.tracking.store import prepare_store
 
     prepare_store(paths)
-
-    if scheduler is None:
-        cluster = LocalCluster(
-            n_workers=min(jobs, len(cells)), threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
-        )
-    with Client(scheduler or cluster) as client, Progress() as screen:
+    here = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": logging.ERROR}
+    cluster = nullcontext(scheduler) if scheduler else LocalCluster(n_workers=min(jobs, len(cells)), **here)
+    with cluster as workers, Client(workers) as client, Progress() as screen:
         bars = {name: screen.add_task(name, total=None) for name in cells}
         client.subscribe_topic(TOPIC, lambda event: show(screen, bars, *event[1]))
         futures = {client.submit(train_cell, name, str(paths.root.resolve()), key=name): name for name in cells}
@@ -80,8 +78,6 @@ def train_ahead(paths: Paths, cells: list[str], jobs: int, scheduler: str | None
         for future in as_completed(futures):
             if error := future.exception():
                 errors[futures[future]] = (str(error).strip() or type(error).__name__).splitlines()[0]
-    if scheduler is None:
-        cluster.close()
     return errors
 
 
@@ -102,7 +98,9 @@ def train_cell(name: str, root: str) -> None:
     train(run, params, paths, lambda epoch: worker.log_event(TOPIC, (name, int(epoch.metrics["epoch"]), total)))
 
 
-def _dvc(paths: Paths, environment: dict[str, str], *arguments: str, capture: bool = False, check: bool = True) -> str:
+def _dvc(
+    paths: Paths, *arguments: str, environment: dict[str, str] | None = None, capture: bool = False, check: bool = True
+) -> str:
     done = subprocess.run(["dvc", *arguments], cwd=paths.root, env=environment, capture_output=capture, text=True)
     if check and done.returncode:
         raise StudyError(f"dvc {' '.join(arguments)} failed: {(done.stderr or 'see above').strip()[-300:]}")

@@ -71,11 +71,17 @@ def local_nll(residuals: Tensor, colour: Tensor, log_scale: Tensor) -> Tensor:
     """
     channels = residuals.shape[1]
     root = torch.linalg.cholesky(colour)
-    white = torch.linalg.solve_triangular(root, residuals.transpose(0, 1).flatten(1), upper=False)
-    squared = white.square().sum(0).unflatten(0, (len(residuals), *residuals.shape[2:]))  # [B, H, W]
+    squared = whitened(residuals, root).square().sum(0)  # [B, H, W]
     log_determinant = channels * log_scale[:, 0] + 2 * root.diagonal().log().sum()
     constant = channels * math.log(2 * math.pi)
     return 0.5 * (squared * torch.exp(-log_scale[:, 0]) + log_determinant + constant).sum((1, 2))
+
+
+def whitened(residuals: Tensor, root: Tensor) -> Tensor:
+    """Residuals [B, C, H, W] times the inverse of the lower triangular root [C, C], channels first: [C, B, H, W]."""
+    channels_first = residuals.transpose(0, 1)
+    white = torch.linalg.solve_triangular(root, channels_first.flatten(1), upper=False)
+    return white.unflatten(1, channels_first.shape[1:])
 
 
 def optimal_colour(residuals: Tensor, log_scale: Tensor) -> Tensor:
@@ -90,17 +96,16 @@ def terms(model: VAE, output: Output, images: Tensor, reduction: str, beta: floa
     With local noise the mean still learns from isotropic noise, whose optimum is the least squared error, and the
     noise map from what the mean leaves: `reconstruction` is the model's own likelihood, `total_loss` holds both.
     """
-    fitted = None
     if model.likelihood == "bernoulli":
         reconstruction = bernoulli_nll(output.decoded, images)
     elif model.likelihood == "continuous_bernoulli":
         reconstruction = continuous_bernoulli_nll(output.decoded, images)
     else:
         reconstruction = gaussian_nll(output.decoded, images, log_variance)
+    minimised = reconstruction
     if output.log_scale is not None:
-        fitted = reconstruction
         reconstruction = local_nll((images - output.decoded).detach(), model.colour, output.log_scale)
+        minimised = minimised + reconstruction
     kl = kl_standard_normal(output.mu, output.logvar).sum(1)
     weight = 1.0 if reduction == "sum" else 1.0 / images[0].numel()
-    minimised = reconstruction if fitted is None else reconstruction + fitted
     return Terms(weight * minimised + beta * kl, reconstruction, kl)

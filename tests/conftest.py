@@ -1,6 +1,7 @@
 """What several tests share: the shipped parameters, and small real-format datasets."""
 
 import gzip
+import hashlib
 import os
 import shutil
 import struct
@@ -24,6 +25,12 @@ DVC_CONFIG = "[core]\n    no_scm = true\n    analytics = false\n    check_update
 def clean_environment() -> dict[str, str]:
     """This process's environment without what would point a child at another store or repository."""
     return {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "DVC"))}
+
+
+def outputs(root: Path) -> dict[str, str]:
+    """SHA-256 of every file under data/, models/ and reports/, hidden leftovers included."""
+    files = [path for part in ("data", "models", "reports") for path in (root / part).rglob("*") if path.is_file()]
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 class Bomb:

@@ -1,13 +1,12 @@
 """Several commands at once in one git and DVC repository: each finishes or refuses clearly, nothing is corrupted."""
 
-import hashlib
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment
+from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment, outputs
 
 from pipeline.demo import prepare
 from pipeline.params import overlaid
@@ -49,11 +48,6 @@ def run(root: Path, *command: str) -> subprocess.Popen[str]:
         command, cwd=root, env=clean_environment() | IDENTITY, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip  # how it runs, then what it sees
-
-
-def outputs(root: Path) -> dict[str, str]:
-    files = [path for part in ("data", "models", "reports") for path in (root / part).rglob("*") if path.is_file()]
-    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def statuses(root: Path) -> list[str]:

@@ -7,7 +7,6 @@ one finished run for each training, with every epoch once.
 """
 
 import argparse
-import hashlib
 import os
 import random
 import re
@@ -21,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 
 import psutil
-from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment, write_mnist
+from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment, outputs, write_mnist
 from ruamel.yaml import YAML
 
 from pipeline.demo import prepare
@@ -73,12 +72,6 @@ def repro(study: Path, *arguments: str) -> str:
     if done.returncode:
         raise AssertionError(f"dvc repro {' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}")
     return done.stdout
-
-
-def outputs(study: Path) -> dict[str, str]:
-    """SHA-256 of every file under data/, models/ and reports/, hidden leftovers included."""
-    files = [path for part in ("data", "models", "reports") for path in (study / part).rglob("*") if path.is_file()]
-    return {str(path.relative_to(study)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def kill_once(study: Path, stage: str, instant: float, way: str, after_checkpoint: bool) -> bool:

@@ -18,6 +18,7 @@ from pipeline.metrics.sets import Neighbours, set_figures
 from pipeline.model.vae import VAE
 from pipeline.objective import kl_standard_normal
 from pipeline.params import Evaluate, Run
+from pipeline.pictures import to_uint8
 from pipeline.training import VALIDATION_BATCH, validate
 
 INFORMATION_IMAGES = 2_000
@@ -37,10 +38,11 @@ class Subject(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """Headline metrics, a row for each latent dimension, and the samples' nearest training images."""
+    """Headline metrics, a row for each latent dimension, the best prior and its samples' nearest training images."""
 
     metrics: dict[str, Any]
     dimensions: pd.DataFrame
+    best_prior: str
     neighbours: Neighbours
 
 
@@ -67,10 +69,10 @@ def evaluate(subject: Subject, baselines: Baselines, extract: Extract, chosen: E
     metrics |= collapse_figures(codes, shuffled_mse(model, test_images, codes.mu, chosen.seed), chosen)
     metrics |= likelihood_figures(model, test_images, chosen)
     metrics |= code_figures(subject, codes, chosen)
-    compared, neighbours = set_figures(codes.decoded, subject.drawn, baselines.features, extract, chosen)
+    compared, best, neighbours = set_figures(codes.decoded, subject.drawn, baselines.features, extract, chosen)
     variances = codes.mu.double().var(0, unbiased=False).numpy()
     columns = {"dimension": range(run.latent_dim), "kl": codes.kl.double().mean(0).numpy(), "mu_variance": variances}
-    return Evaluation(metrics | compared, pd.DataFrame(columns), neighbours)
+    return Evaluation(metrics | compared, pd.DataFrame(columns), best, neighbours)
 
 
 def likelihood_figures(model: VAE, test_images: Tensor, chosen: Evaluate) -> dict[str, Any]:
@@ -143,7 +145,7 @@ def encode_all(model: VAE, images: Tensor) -> Codes:
         mu, logvar = model.encode(x)
         predicted = model.pixel_means(model.decode(mu))
         errors = distortion.squared_error(predicted, x), distortion.cross_entropy(predicted, x)
-        shown = predicted.mul(255).round().to(torch.uint8)
+        shown = torch.from_numpy(to_uint8(predicted.numpy()))
         parts.append((mu, logvar, kl_standard_normal(mu, logvar), shown, *errors, distortion.ssim(predicted, x)))
     return Codes(*(torch.cat(values) for values in zip(*parts, strict=True)))
 

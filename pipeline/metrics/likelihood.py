@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pipeline.data import batches
 from pipeline.model.vae import VAE
+from pipeline.objective import whitened
 
 HALF_STEP = 0.5 / 255
 LOG_SQRT_TAU = 0.5 * math.log(2 * math.pi)
@@ -22,8 +23,7 @@ def log_probability(means: Tensor, images: Tensor, root: Tensor, log_scale: Tens
     logistics), integrated over its 8-bit step; the first and the last step reach to infinity, so the sum over all
     images is exactly 1.
     """
-    residuals = (images - means).transpose(0, 1)  # [C, B, H, W]
-    white = torch.linalg.solve_triangular(root, residuals.flatten(1), upper=False).view_as(residuals)
+    white = whitened(images - means, root)  # [C, B, H, W]
     deviation = root.diagonal()[:, None, None, None] * torch.exp(0.5 * log_scale).transpose(0, 1)
     centre, half = white * torch.exp(-0.5 * log_scale).transpose(0, 1), HALF_STEP / deviation
     # The mirrored tail is the small one: there a difference of probabilities keeps its precision.

@@ -41,10 +41,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def set_figures(
     reconstructions: Tensor, drawn: dict[str, Tensor], references: References, extract: Extract, chosen: Evaluate
-) -> tuple[dict[str, float], Neighbours]:
+) -> tuple[dict[str, float], str, Neighbours]:
     """Distances of uint8 reconstructions and of each prior's uint8 samples from the test images.
 
-    Neighbours are those of the samples of the prior with the least Fréchet distance.
+    With them the prior of the least Fréchet distance, and its samples' neighbours.
     """
     figures: dict[str, float] = {"feature_images": len(references.test)}
     found: dict[str, Tensor] = {}
@@ -53,7 +53,7 @@ def set_figures(
         figures |= distances(references.test, found[name], name, chosen.seed)
     best = min(drawn, key=lambda prior: figures[f"fd_{prior}"])
     neighbours = nearest_training_images(found[best], references)
-    return figures | {"neighbour_distance_ratio": neighbours.distance_ratio}, neighbours
+    return figures | {"neighbour_distance_ratio": neighbours.distance_ratio}, best, neighbours
 
 
 def nearest_training_images(samples: Tensor, references: References) -> Neighbours:

@@ -61,7 +61,6 @@ def markdown(study: Study, params: Params) -> str:
         "baselines": study.baselines,
         "test_images": study.baselines["test_images"],
         "evaluate": params.evaluate,
-        "threshold": params.evaluate.active_threshold,
         "python": platform.python_version(),
         "torch": version("torch"),
         "command": "make demo" if params.tracking.experiment.endswith("-demo") else "make repro",

@@ -7,7 +7,7 @@ from pipeline.data import batches, datasets
 from pipeline.metrics.evaluation import Subject, evaluate
 from pipeline.metrics.features import extractor
 from pipeline.metrics.references import read_baselines
-from pipeline.metrics.sets import PRIORS, read_tensors
+from pipeline.metrics.sets import read_tensors
 from pipeline.params import Params, Run
 from pipeline.paths import Paths
 from pipeline.pictures import mosaic
@@ -35,9 +35,8 @@ def main(run: Run, params: Params, paths: Paths) -> None:
     )
     extract = extractor(chosen.extractor, chosen.extractor_weights)
     result = evaluate(subject, read_baselines(paths.baselines), extract, chosen)
-    samples = subject.drawn[min(PRIORS, key=lambda prior: result.metrics[f"fd_{prior}"])]
     nearest = subject.train_images[result.neighbours.nearest[:SHOWN]]
-    shown = torch.stack([samples[: len(nearest)], nearest]).numpy()
+    shown = torch.stack([subject.drawn[result.best_prior][: len(nearest)], nearest]).numpy()
     atomic.write_text(paths.dimensions(run.name), result.dimensions.to_csv(index=False))
     atomic.write_bytes(paths.neighbours(run.name), mosaic(shown))
     atomic.write_json(paths.metrics(run.name), result.metrics)

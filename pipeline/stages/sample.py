@@ -28,7 +28,9 @@ def main(run: Run, params: Params, paths: Paths) -> None:
     ends = mu.roll(-1, 0)[: wanted.interpolations]
     paths_between = torch.lerp(mu[: len(ends), None], ends[:, None], torch.linspace(0, 1, wanted.steps)[:, None])
     between = decoded(model, paths_between.flatten(0, 1))
-    drawn = {prior: decoded(model, z) for prior, z in draw(model, training_images(dataset, params), wanted).items()}
+    chosen, _ = batches.split(len(dataset.train_images), params.data.validation, params.data.train_images)
+    fitted = torch.from_numpy(dataset.train_images[chosen.numpy()[: wanted.fitted]])
+    drawn = {prior: decoded(model, z) for prior, z in draw(model, fitted, wanted).items()}
 
     with atomic.folder(paths.samples(run.name)) as folder:
         pictures = {"originals": originals[None], "reconstructions": decoded(model, mu)[None]}
@@ -39,18 +41,12 @@ def main(run: Run, params: Params, paths: Paths) -> None:
         atomic.write_bytes(folder / "drawn.safetensors", save({k: torch.from_numpy(v) for k, v in drawn.items()}))
 
 
-def training_images(dataset: datasets.Dataset, params: Params) -> Tensor:
-    """The images [N, C, H, W] that the models learn from."""
-    chosen, _ = batches.split(len(dataset.train_images), params.data.validation, params.data.train_images)
-    return torch.from_numpy(dataset.train_images[chosen.numpy()])
-
-
-def draw(model: VAE, train_images: Tensor, wanted: Sample) -> dict[str, Tensor]:
-    """Codes [drawn, latent_dim] of the standard normal, and of priors fitted to one code an image of the first ones."""
+def draw(model: VAE, images: Tensor, wanted: Sample) -> dict[str, Tensor]:
+    """Codes [drawn, latent_dim] of the standard normal, and of priors fitted to one code for each of the images."""
     generator = torch.Generator().manual_seed(wanted.seed)
     normal = torch.randn(wanted.drawn, model.latent_dim, generator=generator)
     codes = []
-    for part in train_images[: wanted.fitted].split(BATCH):
+    for part in images.split(BATCH):
         mu, logvar = model.encode(batches.scaled(part))
         codes.append(mu + torch.exp(0.5 * logvar) * torch.randn(mu.shape, generator=generator))
     z = torch.cat(codes)
