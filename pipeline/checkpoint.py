@@ -52,6 +52,7 @@ def save_state(folder: Path, fingerprint: str, state: State) -> None:
         "scheduler": state.scheduler.state_dict(),
         "history": state.history,
         "seconds": state.seconds,
+        "cpu_seconds": state.cpu_seconds,
     }
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(rest)
@@ -122,4 +123,4 @@ def _restore(state: State, tensors: dict[str, Tensor], rest: dict[str, Any]) -> 
                 slots[name] = torch.empty_like(parameter).copy_(value)
     state.scheduler.load_state_dict(rest["scheduler"])
     state.generator.set_state(tensors["generator"])
-    state.history[:], state.seconds[:] = rest["history"], rest["seconds"]
+    state.history[:], state.seconds[:], state.cpu_seconds[:] = rest["history"], rest["seconds"], rest["cpu_seconds"]

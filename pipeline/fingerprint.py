@@ -8,7 +8,15 @@ from pathlib import Path
 from pipeline.params import Run
 
 # The modules that decide the numbers. How a run is started, tracked or reported is not among them.
-DETERMINING = ("data/batches.py", "model/blocks.py", "model/pca.py", "model/vae.py", "objective.py", "training.py")
+DETERMINING = (
+    "data/batches.py",
+    "model/blocks.py",
+    "model/pca.py",
+    "model/vae.py",
+    "objective.py",
+    "processes.py",
+    "training.py",
+)
 
 
 def fingerprint(run: Run, dataset_sha256: str, device: str, torch_version: str) -> str:

@@ -58,7 +58,8 @@ def to_train(paths: Paths, params: Params) -> list[str]:
     """The runs that `dvc repro` would train now; what its run cache holds is not among them."""
     said = _dvc(paths, "repro", "--dry", "train", capture=True)
     stale = set(re.findall(r"^Running stage 'train@(.+)':", said, re.M))
-    return [run.name for run in params.runs if run.name in stale]
+    # A run of several processes fills the machine by itself: DVC trains it.
+    return [run.name for run in params.runs if run.name in stale and run.recipe.train.processes == 1]
 
 
 def train_ahead(paths: Paths, cells: list[str], jobs: int, scheduler: str | None) -> dict[str, str]:

@@ -56,12 +56,12 @@ def gaussian_nll(means: Tensor, images: Tensor, log_variance: Tensor) -> Tensor:
     return 0.5 * (squared * torch.exp(-log_variance) + size * (log_variance + math.log(2 * math.pi)))
 
 
-def optimal_log_variance(means: Tensor, images: Tensor) -> Tensor:
-    """log of the mean squared error: the variance that maximises the likelihood (Rybkin et al. 2021, eq. 6).
+def optimal_variance(means: Tensor, images: Tensor) -> Tensor:
+    """The mean squared error: the variance that maximises the likelihood (Rybkin et al. 2021, eq. 6).
 
     It is detached because at the optimum the gradient through the variance is zero.
     """
-    return (images - means).detach().square().mean().log()
+    return (images - means).detach().square().mean()
 
 
 def local_nll(residuals: Tensor, colour: Tensor, log_scale: Tensor) -> Tensor:

@@ -101,7 +101,9 @@ class Train(Section):
     scheduler: Scheduler
     augment: Augment
     precision: Literal["fp32", "bf16"]
+    compile: bool
     threads: PositiveInt
+    processes: PositiveInt
 
 
 class Sample(Section):
@@ -158,6 +160,12 @@ class Recipe(Section):
             raise ValueError(
                 f"train.batch_size is {self.train.batch_size}, but an epoch has {self.data.trained_on} images; "
                 f"allowed: 1 to {self.data.trained_on}"
+            )
+        last = self.data.trained_on % self.train.batch_size or self.train.batch_size
+        if self.train.processes > last:
+            raise ValueError(
+                f"train.processes is {self.train.processes}, but an epoch's last batch has {last} images to share; "
+                f"allowed: 1 to {last}"
             )
         return self
 

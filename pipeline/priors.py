@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.model.blocks import initialise
-from pipeline.objective import gaussian_nll, kl_standard_normal, optimal_log_variance
+from pipeline.objective import gaussian_nll, kl_standard_normal, optimal_variance
 
 COMPONENTS = 10
 HIDDEN = 512
@@ -80,7 +80,7 @@ def fit_second_stage(z: Tensor, epochs: int, generator: torch.Generator) -> Seco
             x = z[index]
             mu, logvar = model.encoder(x).chunk(2, dim=1)
             decoded = model.decoder(mu + torch.exp(0.5 * logvar) * torch.randn(mu.shape, generator=generator))
-            log_variance = optimal_log_variance(decoded, x)
+            log_variance = optimal_variance(decoded, x).log()
             loss = gaussian_nll(decoded, x, log_variance) + kl_standard_normal(mu, logvar).sum(1)
             optimizer.zero_grad()
             loss.mean().backward()

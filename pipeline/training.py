@@ -15,8 +15,9 @@ from pipeline.data import batches
 from pipeline.model.blocks import initialise
 from pipeline.model.pca import fit_pca, start_from_pca
 from pipeline.model.vae import VAE, Output
-from pipeline.objective import Terms, optimal_colour, optimal_log_variance, terms
+from pipeline.objective import Terms, optimal_colour, optimal_variance, terms
 from pipeline.params import Objective, Run, Train
+from pipeline.processes import ALONE, Team
 
 # How fast the stored variance follows the batches' optimal one: an average over about 100 steps.
 VARIANCE_MOMENTUM = 0.99
@@ -33,7 +34,8 @@ Scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau | torch.optim.lr_schedule
 class State:
     """Everything that changes while training: what a killed run needs to end with the same bytes.
 
-    `history` has each epoch's metrics; `seconds` how long each took, which alone differs between equal runs.
+    `history` has each epoch's metrics; `seconds` and `cpu_seconds` how long each took, which alone differ between
+    equal runs. `forward` is the model as a step calls it: compiled, or shared by the processes of `team`.
     """
 
     model: VAE
@@ -42,13 +44,17 @@ class State:
     generator: torch.Generator
     history: list[dict[str, float]]
     seconds: list[float]
+    cpu_seconds: list[float]
+    forward: Callable[[Tensor, Tensor], Output]
+    team: Team
 
 
 class Epoch(NamedTuple):
-    """Metrics of one epoch (deterministic), and how long its training steps took (not)."""
+    """Metrics of one epoch (deterministic), and what its training steps took (not): time, and time of this process."""
 
     metrics: dict[str, float]
     seconds: float
+    cpu_seconds: float
     images_per_second: float
 
 
@@ -59,15 +65,15 @@ def choose_device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def blank(run: Run, image_shape: list[int], steps: int, device: torch.device) -> State:
+def blank(run: Run, image_shape: list[int], steps: int, device: torch.device, team: Team = ALONE) -> State:
     """The state that a run's training of `steps` steps an epoch fills: from a checkpoint, or by `begin`."""
     recipe = run.recipe
     model = VAE(image_shape, run.latent_dim, likelihood=recipe.objective.likelihood, **recipe.model.model_dump())
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
-    return new_state(model, recipe.train, steps, run.seed)
+    return new_state(model, recipe.train, steps, run.seed, team)
 
 
-def new_state(model: VAE, train: Train, steps: int, seed: int) -> State:
+def new_state(model: VAE, train: Train, steps: int, seed: int, team: Team = ALONE) -> State:
     """An untrained state; `seed` drives the order of the data, the augmentation and the noise."""
     linear = [p for name, p in model.named_parameters() if name.startswith(LINEAR_PATH)]
     rest = [p for name, p in model.named_parameters() if not name.startswith(LINEAR_PATH)]
@@ -77,7 +83,9 @@ def new_state(model: VAE, train: Train, steps: int, seed: int) -> State:
     # foreach/fused implementations differ in rounding between devices, not between runs on one.
     optimizer = torch.optim.Adam(groups, lr=train.learning_rate, fused=True)
     generator = torch.Generator().manual_seed(seed)
-    return State(model, optimizer, new_scheduler(optimizer, train, steps), generator, history=[], seconds=[])
+    scheduler = new_scheduler(optimizer, train, steps)
+    forward = team.wrapped(torch.compile(model) if train.compile else model)
+    return State(model, optimizer, scheduler, generator, [], [], [], forward, team)
 
 
 def new_scheduler(optimizer: torch.optim.Optimizer, train: Train, steps: int) -> Scheduler:
@@ -106,15 +114,20 @@ def begin(state: State, run: Run, train_images: Tensor) -> State:
 
 
 def step(state: State, images: Tensor, objective: Objective, train: Train) -> tuple[Terms, dict[str, Tensor]]:
-    """One optimiser step on images [B, C, H, W] in [0, 1]; the terms and what else is watched, as tensors."""
-    model = state.model
-    noise = torch.randn(len(images), model.latent_dim, generator=state.generator).to(images.device)
+    """One optimiser step on images [B, C, H, W] in [0, 1]; the terms and what else is watched, as tensors.
+
+    Of several processes each gets the whole batch, and returns the values of its part.
+    """
+    model, team, size = state.model, state.team, len(images)
+    noise = torch.randn(size, model.latent_dim, generator=state.generator).to(images.device)
+    images, noise = team.mine(images), team.mine(noise)
     with torch.autocast(images.device.type, torch.bfloat16, enabled=train.precision == "bf16"):
-        output = model(images, noise)
-    log_variance = _follow_noise(model, output, images, objective)
+        output = state.forward(images, noise)
+    log_variance = _follow_noise(model, output, images, objective, len(images) / size, team)
     loss = terms(model, output, images, objective.reduction, objective.beta, log_variance)
     state.optimizer.zero_grad()
-    loss.total_loss.mean().backward()
+    # Gradients are averaged over the processes: their sum over the batch needs the team's size back.
+    (loss.total_loss.sum() * (team.size / size)).backward()
     grad_norm = clip_grad_norm_(model.parameters(), train.clip_grad_norm)
     state.optimizer.step()
     if isinstance(state.scheduler, torch.optim.lr_scheduler.LambdaLR):
@@ -124,14 +137,17 @@ def step(state: State, images: Tensor, objective: Objective, train: Train) -> tu
 
 
 @torch.no_grad()
-def _follow_noise(model: VAE, output: Output, images: Tensor, objective: Objective) -> Tensor:
-    """The Gaussian variance of this step; the stored ones follow their optimum and are what evaluation uses."""
+def _follow_noise(model: VAE, output: Output, images: Tensor, objective: Objective, share: float, team: Team) -> Tensor:
+    """The Gaussian variance of this step; the stored ones follow their optimum and are what evaluation uses.
+
+    `images` are this `share` of the batch, for which the optimum is the mean over all processes.
+    """
     if output.log_scale is not None:
-        colour = optimal_colour(images - output.decoded, output.log_scale)
+        colour = team.total(share * optimal_colour(images - output.decoded, output.log_scale))
         model.colour.lerp_(colour, 1 - VARIANCE_MOMENTUM)
     if model.likelihood != "gaussian" or objective.variance != "optimal":
         return model.log_variance
-    log_variance = optimal_log_variance(output.decoded, images)
+    log_variance = team.total(share * optimal_variance(output.decoded, images)).log()
     model.log_variance.lerp_(log_variance, 1 - VARIANCE_MOMENTUM)
     return log_variance
 
@@ -172,16 +188,17 @@ def train_epoch(
     precise = torch.float32 if images.device.type == "mps" else torch.float64
     sums = torch.zeros(6, dtype=precise, device=images.device)
     augment = train.augment
+    team = state.team
     stream = batches.shuffled(images, train.batch_size, augment.flip, augment.crop_padding, state.generator)
     for number, x in enumerate(stream):
         loss, watched = step(state, x, objective, train)
         values = [*(term.detach().mean() for term in loss), *watched.values()]
-        sums += torch.stack(values).to(precise) * len(x)
+        sums += torch.stack(values).to(precise) * len(team.mine(x))
         if number % CHECK_EVERY == 0:
             _require_finite(sums, len(state.history) + 1, number)
         on_step()
     _require_finite(sums, len(state.history) + 1, number)
-    *means, grad_norm = (sums / len(images)).tolist()
+    *means, grad_norm = (team.total(sums) / len(images)).tolist()
     return _named("train", means, images[0].numel()) | {"grad_norm": grad_norm}
 
 
@@ -196,19 +213,19 @@ def fit(
 ) -> Iterator[Epoch]:
     """Train up to `train.epochs` from wherever `state` is; yields after each epoch, when `state` is consistent."""
     for epoch in range(len(state.history) + 1, train.epochs + 1):
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         state.model.train()
         learning_rate = state.optimizer.param_groups[0]["lr"]
         metrics: dict[str, Any] = {"epoch": epoch}
         metrics |= train_epoch(state, train_images, objective, train, on_step)
-        seconds = time.perf_counter() - start
+        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
         state.model.eval()
         metrics |= validate(state.model, validation_images, objective, seed, "validation")
         metrics["learning_rate"] = learning_rate
         if isinstance(state.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
             state.scheduler.step(metrics["validation_total_loss"])
         state.history.append(metrics)
-        yield Epoch(metrics, seconds, len(train_images) / seconds)
+        yield Epoch(metrics, seconds, cpu_seconds, len(train_images) / seconds)
 
 
 def _require_finite(sums: Tensor, epoch: int, number: int) -> None:

@@ -87,6 +87,7 @@ SMALL = {
     "data": {"dataset": "mnist", "validation": 50, "train_images": 300},
     "model": {"channels": [4, 8]},
     "train": {"epochs": 2},
+    "variants": {"reference": {"train": {"epochs": 2}}},
     "sample": {"images": 12, "drawn": 40, "fitted": 300, "second_stage_epochs": 2},
     "evaluate": {
         "images": 100,

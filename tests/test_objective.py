@@ -15,7 +15,7 @@ from pipeline.objective import (
     kl_standard_normal,
     local_nll,
     optimal_colour,
-    optimal_log_variance,
+    optimal_variance,
     terms,
 )  # fmt: skip
 
@@ -81,7 +81,7 @@ def test_gaussian_is_the_log_probability_summed_over_pixels(log_variance: float)
 
 
 def test_the_optimal_variance_is_the_best_one() -> None:
-    best = optimal_log_variance(DECODED, IMAGES)
+    best = optimal_variance(DECODED, IMAGES).log()
     at_best = gaussian_nll(DECODED, IMAGES, best).mean()
     for shift in (-0.1, 0.1):
         assert gaussian_nll(DECODED, IMAGES, best + shift).mean() > at_best

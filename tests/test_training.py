@@ -26,7 +26,8 @@ PLATEAU = {"kind": "plateau", "factor": 0.5, "patience": 0, "warmup": 5}
 def settings(**changes: object) -> Train:
     values = {
         "epochs": 4, "batch_size": 64, "learning_rate": 1e-3, "clip_grad_norm": 100.0, "precision": "fp32",
-        "linear_rate": 1.0, "threads": 1, "scheduler": PLATEAU, "augment": {"flip": True, "crop_padding": 4},
+        "linear_rate": 1.0, "compile": False, "threads": 1, "processes": 1,
+        "scheduler": PLATEAU, "augment": {"flip": True, "crop_padding": 4},
     }  # fmt: skip  # two lines read better
     return Train.model_validate(values | changes)
 
@@ -71,6 +72,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(images: tuple, tmp_path: Path, k
     killed = untrained(train, refined=True)
     for epoch in fit(killed, *images, GAUSSIAN, train, seed=0):
         killed.seconds.append(epoch.seconds)
+        killed.cpu_seconds.append(epoch.cpu_seconds)
         checkpoint.save_state(tmp_path, "abc", killed)
         if epoch.metrics["epoch"] == stopped_after:
             break

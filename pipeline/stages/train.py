@@ -1,6 +1,6 @@
 """Train one run: data/ -> models/<run>/."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import pandas as pd
@@ -13,6 +13,7 @@ from pipeline.data import batches, datasets
 from pipeline.fingerprint import fingerprint
 from pipeline.params import Params, Run
 from pipeline.paths import Paths
+from pipeline.processes import assemble
 from pipeline.tracking.live import training_run
 from pipeline.tracking.store import Identity
 from pipeline.training import Epoch, State, begin, blank, choose_device, fit
@@ -29,6 +30,9 @@ class Job(NamedTuple):
 
 def main(run: Run, params: Params, paths: Paths) -> None:
     job = prepare(run, params, paths)
+    if job.state.team.rank > 0:
+        follow(job)
+        return
     with alone(paths.lock(job.tracked.fingerprint), run.name):
         with progress_bar() as bar:
             train(job, bar, lambda epoch: bar.console.print(describe(run, epoch), highlight=False, soft_wrap=True))
@@ -44,14 +48,15 @@ def train_ahead(run: Run, params: Params, paths: Paths, on_epoch: Callable[[Epoc
 
 
 def prepare(run: Run, params: Params, paths: Paths) -> Job:
-    recipe, device = run.recipe, choose_device()
+    recipe = run.recipe
+    team, device = assemble(recipe.train.processes, choose_device())
     # How a sum is split over threads decides its rounding: a run's bytes must not depend on what runs beside it.
     torch.set_num_threads(recipe.train.threads)
     dataset = datasets.load(paths.dataset(recipe.data.dataset))
     chosen, held_out = batches.split(len(dataset.train_images), recipe.data.validation, recipe.data.train_images)
     train_images = torch.from_numpy(dataset.train_images[chosen.numpy()]).to(device)
     validation_images = torch.from_numpy(dataset.train_images[held_out.numpy()]).to(device)
-    state = blank(run, list(train_images.shape[1:]), steps_of(train_images, run), device)
+    state = blank(run, list(train_images.shape[1:]), steps_of(train_images, run), device, team)
     identity = fingerprint(run, dataset.sha256, device.type, torch.__version__)
     tracked = Identity(run, identity, dataset.sha256, params.tracking.experiment, paths)
     return Job(tracked, state, train_images, validation_images)
@@ -64,24 +69,46 @@ def steps_of(train_images: torch.Tensor, run: Run) -> int:
 def train(job: Job, bar: Progress, on_epoch: Callable[[Epoch], object]) -> None:
     """Train from the last checkpoint or the start to the last epoch."""
     tracked, state = job.tracked, job.state
-    run, recipe, folder = tracked.run, tracked.run.recipe, tracked.paths.state(tracked.fingerprint)
-    if checkpoint.resume(folder, tracked.fingerprint, state):
+    run, epochs, folder = tracked.run, tracked.run.recipe.train.epochs, tracked.paths.state(tracked.fingerprint)
+    if start(job):
         print(f"{run.name}: resumed after epoch {len(state.history)}", flush=True)
-    else:
-        begin(state, run, job.train_images)
-    if len(state.history) == recipe.train.epochs:
+    timing = folder / "timing.json"
+    if len(state.history) == epochs and timing.exists():
         return  # trained ahead, and mirrored by whoever did it
     steps = steps_of(job.train_images, run)
     with training_run(tracked, state.history) as log:
-        task = bar.add_task(run.name, total=recipe.train.epochs * steps, completed=len(state.history) * steps)
-        arguments = (job.train_images, job.validation_images, recipe.objective, recipe.train, run.seed)
-        for epoch in fit(state, *arguments, on_step=lambda: bar.advance(task)):
+        task = bar.add_task(run.name, total=epochs * steps, completed=len(state.history) * steps)
+        for epoch in fitting(job, lambda: bar.advance(task)):
             state.seconds.append(epoch.seconds)
+            state.cpu_seconds.append(epoch.cpu_seconds)
             checkpoint.save_state(folder, tracked.fingerprint, state)
             log(epoch.metrics | {"images_per_second": epoch.images_per_second})
             on_epoch(epoch)
     speeds = [len(job.train_images) / seconds for seconds in state.seconds]
-    atomic.write_json(folder / "timing.json", {"epoch_seconds": state.seconds, "images_per_second": speeds})
+    times = {"epoch_seconds": state.seconds, "epoch_cpu_seconds": state.cpu_seconds, "images_per_second": speeds}
+    atomic.write_json(timing, times)
+
+
+def start(job: Job) -> bool:
+    """Bring the state to the last checkpoint, or else to the run's start; whether there was a checkpoint."""
+    tracked = job.tracked
+    resumed = checkpoint.resume(tracked.paths.state(tracked.fingerprint), tracked.fingerprint, job.state)
+    if not resumed:
+        begin(job.state, tracked.run, job.train_images)
+    return resumed
+
+
+def fitting(job: Job, on_step: Callable[[], object] = lambda: None) -> Iterator[Epoch]:
+    run = job.tracked.run
+    arguments = (job.train_images, job.validation_images, run.recipe.objective, run.recipe.train, run.seed)
+    return fit(job.state, *arguments, on_step=on_step)
+
+
+def follow(job: Job) -> None:
+    """Train as a further process of the run: the first one writes, shows and logs."""
+    start(job)
+    for _ in fitting(job):
+        pass
 
 
 def save(job: Job) -> None:
