@@ -66,9 +66,6 @@ def train_ahead(paths: Paths, cells: list[str], jobs: int, scheduler: str | None
     """Bring the state of every cell to its last epoch; returns the errors of those that failed, by run."""
     from distributed import Client, LocalCluster, as_completed
 
-    from pipeline.tracking.store import prepare_store
-
-    prepare_store(paths)
     here = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": logging.ERROR}
     cluster = nullcontext(scheduler) if scheduler else LocalCluster(n_workers=min(jobs, len(cells)), **here)
     with cluster as workers, Client(workers) as client, Progress() as screen:

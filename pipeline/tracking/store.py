@@ -3,10 +3,13 @@
 import os
 import socket
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
 
 from pipeline.alone import is_held
 from pipeline.params import Run
@@ -60,16 +63,23 @@ def connect(paths: Paths) -> "MlflowClient":
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=store_uri(paths))
+    uri = store_uri(paths)
+    _, local, database = uri.partition("sqlite:///")
+    if local and not Path(database).exists():
+        _make_database(Path(database))
+    return MlflowClient(tracking_uri=uri)
 
 
-def prepare_store(paths: Paths) -> None:
-    """Let one process make the database's tables before many write: their first uses would race."""
-    try:
-        connect(paths).search_experiments(max_results=1)
-    # An unreachable tracker is each training's to say, and stops none.
-    except Exception as error:
-        say_outage(error)
+def _make_database(path: Path) -> None:
+    """A new SQLite store, whole or not at all: MLflow's own migrations race between processes and can be torn."""
+    from mlflow import MlflowClient
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"), tempfile.TemporaryDirectory(dir=path.parent, prefix=".mlflow-") as folder:
+        if not path.exists():
+            made = Path(folder) / path.name
+            MlflowClient(tracking_uri=f"sqlite:///{made}").search_experiments(max_results=1)
+            made.replace(path)
 
 
 def store_uri(paths: Paths) -> str:
