@@ -46,6 +46,7 @@ def save_state(folder: Path, fingerprint: str, state: State) -> None:
     for index, values in optimizer["state"].items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in values.items()}
     tensors["generator"] = state.generator.get_state()
+    tensors["pictures"] = torch.stack(state.pictures)
     rest = {
         "fingerprint": fingerprint,
         "param_groups": optimizer["param_groups"],
@@ -123,4 +124,5 @@ def _restore(state: State, tensors: dict[str, Tensor], rest: dict[str, Any]) -> 
                 slots[name] = torch.empty_like(parameter).copy_(value)
     state.scheduler.load_state_dict(rest["scheduler"])
     state.generator.set_state(tensors["generator"])
+    state.pictures[:] = list(tensors["pictures"])
     state.history[:], state.seconds[:], state.cpu_seconds[:] = rest["history"], rest["seconds"], rest["cpu_seconds"]

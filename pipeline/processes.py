@@ -36,6 +36,13 @@ class Team(NamedTuple):
 ALONE = Team()
 
 
+def choose_device() -> torch.device:
+    """CUDA where there is one, else Apple's MPS, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
 def assemble(processes: int, device: torch.device) -> tuple[Team, torch.device]:
     """The team of `processes`, each with a device of its own: started here, or by torchrun on any machines."""
     if processes == 1:

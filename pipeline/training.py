@@ -17,6 +17,7 @@ from pipeline.model.pca import fit_pca, start_from_pca
 from pipeline.model.vae import VAE, Output
 from pipeline.objective import Terms, optimal_colour, optimal_variance, terms
 from pipeline.params import Objective, Run, Train
+from pipeline.pictures import to_uint8
 from pipeline.processes import ALONE, Team
 
 # How fast the stored variance follows the batches' optimal one: an average over about 100 steps.
@@ -25,6 +26,8 @@ VARIANCE_MOMENTUM = 0.99
 CHECK_EVERY = 10
 LINEAR_PATH = ("project.", "restore.")
 VALIDATION_BATCH = 500
+# How many validation images show what each epoch has learnt.
+PICTURED = 8
 
 
 Scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau | torch.optim.lr_scheduler.LambdaLR
@@ -34,8 +37,9 @@ Scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau | torch.optim.lr_schedule
 class State:
     """Everything that changes while training: what a killed run needs to end with the same bytes.
 
-    `history` has each epoch's metrics; `seconds` and `cpu_seconds` how long each took, which alone differ between
-    equal runs. `forward` is the model as a step calls it: compiled, or shared by the processes of `team`.
+    `history` has each epoch's metrics, `pictures` what it made of the first validation images (uint8 [P, C, H, W]);
+    `seconds` and `cpu_seconds` are how long each took, which alone differ between equal runs. `forward` is the model
+    as a step calls it: compiled, or shared by the processes of `team`.
     """
 
     model: VAE
@@ -43,6 +47,7 @@ class State:
     scheduler: Scheduler
     generator: torch.Generator
     history: list[dict[str, float]]
+    pictures: list[Tensor]
     seconds: list[float]
     cpu_seconds: list[float]
     forward: Callable[[Tensor, Tensor], Output]
@@ -56,13 +61,6 @@ class Epoch(NamedTuple):
     seconds: float
     cpu_seconds: float
     images_per_second: float
-
-
-def choose_device() -> torch.device:
-    """CUDA where there is one, else Apple's MPS, else the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def blank(run: Run, image_shape: list[int], steps: int, device: torch.device, team: Team = ALONE) -> State:
@@ -85,7 +83,7 @@ def new_state(model: VAE, train: Train, steps: int, seed: int, team: Team = ALON
     generator = torch.Generator().manual_seed(seed)
     scheduler = new_scheduler(optimizer, train, steps)
     forward = team.wrapped(torch.compile(model) if train.compile else model)
-    return State(model, optimizer, scheduler, generator, [], [], [], forward, team)
+    return State(model, optimizer, scheduler, generator, [], [], [], [], forward, team)
 
 
 def new_scheduler(optimizer: torch.optim.Optimizer, train: Train, steps: int) -> Scheduler:
@@ -225,7 +223,15 @@ def fit(
         if isinstance(state.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
             state.scheduler.step(metrics["validation_total_loss"])
         state.history.append(metrics)
+        state.pictures.append(reconstructed(state.model, validation_images[:PICTURED]))
         yield Epoch(metrics, seconds, cpu_seconds, len(train_images) / seconds)
+
+
+@torch.no_grad()
+def reconstructed(model: VAE, images: Tensor) -> Tensor:
+    """Images uint8 [B, C, H, W] by way of their mu."""
+    predicted = model.pixel_means(model.decode(model.encode(batches.scaled(images))[0]))
+    return torch.from_numpy(to_uint8(predicted.cpu().numpy()))
 
 
 def _require_finite(sums: Tensor, epoch: int, number: int) -> None:

@@ -23,7 +23,16 @@ STAGES = read_yaml(ROOT / "dvc.yaml")["stages"]
 # (The values of params.yaml are tracked as parameters, the outputs' places as outputs.)
 PLUMBING = {
     ROOT / "pipeline" / name
-    for name in ("__init__.py", "alone.py", "atomic.py", "fingerprint.py", "params.py", "params_yaml.py", "paths.py")
+    for name in (
+        "__init__.py",
+        "alone.py",
+        "atomic.py",
+        "fingerprint.py",
+        "machine.py",
+        "params.py",
+        "params_yaml.py",
+        "paths.py",
+    )
 } | set((ROOT / "pipeline" / "tracking").glob("*.py"))
 
 

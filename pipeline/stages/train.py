@@ -11,12 +11,14 @@ from pipeline import atomic, checkpoint
 from pipeline.alone import alone
 from pipeline.data import batches, datasets
 from pipeline.fingerprint import fingerprint
+from pipeline.machine import machine, versions
 from pipeline.params import Params, Run
 from pipeline.paths import Paths
-from pipeline.processes import assemble
+from pipeline.pictures import mosaic
+from pipeline.processes import assemble, choose_device
 from pipeline.tracking.live import training_run
 from pipeline.tracking.store import Identity
-from pipeline.training import Epoch, State, begin, blank, choose_device, fit
+from pipeline.training import PICTURED, Epoch, State, begin, blank, fit
 
 
 class Job(NamedTuple):
@@ -86,7 +88,7 @@ def train(job: Job, bar: Progress, on_epoch: Callable[[Epoch], object]) -> None:
             on_epoch(epoch)
     speeds = [len(job.train_images) / seconds for seconds in state.seconds]
     times = {"epoch_seconds": state.seconds, "epoch_cpu_seconds": state.cpu_seconds, "images_per_second": speeds}
-    atomic.write_json(timing, times)
+    atomic.write_json(timing, times | {"machine": machine(), "versions": versions()})
 
 
 def start(job: Job) -> bool:
@@ -117,6 +119,9 @@ def save(job: Job) -> None:
     with atomic.folder(tracked.paths.model(run.name)) as folder:
         checkpoint.save_model(folder, state.model, about)
         atomic.write_text(folder / "history.csv", pd.DataFrame(state.history).to_csv(index=False))
+        # A row of images as they are, then one for each epoch.
+        rows = [job.validation_images[:PICTURED].cpu(), *state.pictures]
+        atomic.write_bytes(folder / "evolution.png", mosaic(torch.stack(rows).numpy()))
 
 
 def describe(run: Run, epoch: Epoch) -> str:
