@@ -1,4 +1,4 @@
-"""The user's verbs beside dvc: `python -m pipeline check | demo | repro | sync`."""
+"""The user's verbs beside dvc: `python -m pipeline check | demo | repro | explain | sync | restore | prune`."""
 
 import os
 import sys
@@ -47,11 +47,54 @@ def repro(
 
 
 @app.command()
+def explain() -> None:
+    """Say what `dvc repro` would run now, why, and how long it takes."""
+    from pipeline.explain import explain as steps_of
+    from pipeline.explain import told
+
+    for line in told(steps_of(load(ROOT / "params.yaml"), Paths(ROOT))):
+        print(line)
+
+
+@app.command()
+def restore(run: Annotated[str, typer.Argument(help="id or name of an MLflow run")]) -> None:
+    """Bring code, params.yaml and files back to an MLflow run; refuses to overwrite uncommitted work."""
+    from pipeline.restore import restore as bring
+
+    restored = bring(run, Paths(ROOT))
+    for line in restored.done:
+        print(line)
+    for line in restored.missing:
+        print(f"missing: {line}")
+    if restored.missing:
+        raise StudyError(f"{restored.run} is not back in full; the lines above say what is missing and where")
+
+
+@app.command()
+def prune(yes: Annotated[bool, typer.Option("--yes", help="remove what is listed")] = False) -> None:
+    """List outputs, lock entries and checkpoints that params.yaml no longer names; remove them with --yes."""
+    from pipeline.prune import leftovers, remove
+
+    paths = Paths(ROOT)
+    found = leftovers(load(paths.params), paths)
+    for path in (*found.outs, *found.states):
+        print(path.relative_to(ROOT))
+    for stage in found.entries:
+        print(f"dvc.lock: {stage}")
+    count = len(found.outs) + len(found.states) + len(found.entries)
+    if yes:
+        remove(found, paths)
+    print(f"{count} leftovers {'removed' if yes else 'listed; --yes removes them'}" if count else "nothing to prune")
+
+
+@app.command()
 def sync() -> None:
     """Bring MLflow to the workspace: rebuild missing runs from the files, close stale ones, mark what is current."""
     from pipeline.tracking.sync import sync as bring
 
     synced = bring(load(ROOT / "params.yaml"), Paths(ROOT))
+    if synced.champion:
+        print(f"champion: {synced.champion}")
     for name, count in synced.added.items():
         print(f"{name}: {f'{count} additions' if count else 'up to date'}")
     for name in synced.closed:

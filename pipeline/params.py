@@ -135,6 +135,8 @@ class Report(Section):
 
 class Tracking(Section):
     experiment: Annotated[str, Field(min_length=1, pattern=r"^[^/\s][^/]*$")]
+    champion_metric: str
+    champion_is_least: bool
 
 
 class Recipe(Section):

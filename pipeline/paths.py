@@ -25,6 +25,10 @@ class Paths:
     def params(self) -> Path:
         return self.root / "params.yaml"
 
+    @property
+    def dvc_lock(self) -> Path:
+        return self.root / "dvc.lock"
+
     def dataset(self, name: str) -> Path:
         return self.root / "data" / name
 
@@ -53,9 +57,17 @@ class Paths:
     def reports(self) -> Path:
         return self.root / "reports"
 
+    @property
+    def states(self) -> Path:
+        return self.home / ".runs"
+
     def state(self, fingerprint: str) -> Path:
         """Checkpoints and timings of one training run, outside DVC's outputs."""
-        return self.home / ".runs" / fingerprint
+        return self.states / fingerprint
+
+    def duration(self, stage: str) -> Path:
+        """How long a stage took last time."""
+        return self.states / "durations" / f"{stage}.json"
 
     def lock(self, fingerprint: str) -> Path:
         """Held by the process that trains this run."""

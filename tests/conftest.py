@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ruamel.yaml import YAML
 
 from pipeline.params import Params, overlaid
 from pipeline.params_yaml import load, read_yaml
@@ -105,7 +106,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory, mnist_root: Path) -> tuple
     """A finished two-run study on small MNIST, made by the real stages; tests copy what they change."""
     root = tmp_path_factory.mktemp("trained")
     changes = overlaid(SMALL, {"data": {"source": str(mnist_root)}})
-    params = Params.model_validate(overlaid(read_yaml(ROOT / "params.yaml"), changes))
+    document = overlaid(read_yaml(ROOT / "params.yaml"), changes)
+    params = Params.model_validate(document)
+    with (root / "params.yaml").open("w") as file:
+        YAML().dump(document, file)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.delenv("DVC_ROOT", raising=False)
@@ -119,6 +123,7 @@ def study(trained: tuple[Params, Paths], tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     params, paths = trained
+    shutil.copy(paths.params, tmp_path)
     for folder in ("models", "reports", ".runs"):
         shutil.copytree(paths.root / folder, tmp_path / folder)
     return params, Paths(tmp_path)

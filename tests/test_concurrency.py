@@ -52,7 +52,7 @@ def run(root: Path, *command: str) -> subprocess.Popen[str]:
 
 def statuses(root: Path) -> list[str]:
     client, experiment = store.connect(Paths(root)), load(root / "params.yaml").tracking.experiment
-    found = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
+    found = store.trainings(client, experiment)
     return [run.info.status for run in found]
 
 

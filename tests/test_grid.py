@@ -37,7 +37,7 @@ def test_side_by_side_is_serial_byte_for_byte_and_trains_nothing_twice(tmp_path:
     assert grid.to_train(parallel, grid.load(parallel.params)) == []
     assert not list(parallel.root.glob(".runs/*/epoch-*")), "finished states are forgotten"
     client = store.connect(parallel)
-    for run in client.search_runs([client.get_experiment_by_name("vae-cifar10").experiment_id]):
+    for run in store.trainings(client, "vae-cifar10"):
         assert run.info.status == "FINISHED"
         assert store.logged_epochs(client, run.info.run_id) == {1, 2}
 

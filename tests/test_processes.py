@@ -41,6 +41,6 @@ def test_two_processes_train_as_one(launcher: str, tmp_path: Path, mnist_root: P
         for name, tensor in states[0].items():
             np.testing.assert_allclose(states[1][name], tensor, atol=2e-4, err_msg=name)
     client = store.connect(two)
-    runs = client.search_runs([client.get_experiment_by_name("vae-cifar10").experiment_id])
+    runs = store.trainings(client, "vae-cifar10")
     assert len(runs) == len(RUNS), "only the first process logs"
     assert all(store.logged_epochs(client, run.info.run_id) == {1, 2} for run in runs)

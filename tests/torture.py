@@ -127,8 +127,7 @@ def check_tracker(study: Path) -> None:
     params, paths = load(study / "params.yaml"), Paths(study)
     sync(params, paths)
     client = store.connect(paths)
-    experiment = client.get_experiment_by_name(params.tracking.experiment)
-    runs = client.search_runs([experiment.experiment_id])
+    runs = store.trainings(client, params.tracking.experiment)
     assert sorted(run.info.run_name for run in runs) == sorted(run.name for run in params.runs)
     for run in runs:
         assert run.info.status == "FINISHED", run.info

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import time
 from importlib import import_module
 
 from pipeline import StudyError
@@ -18,6 +19,7 @@ OUT_OF_MEMORY = "error: out of memory; lower train.batch_size or model.channels,
 def run_stage(name: str = "", *cell: str) -> None:
     """Check params.yaml, and only then import and run the stage: of the whole study, or of the one named run."""
     # Imports take seconds: a Ctrl-C during them, too, must end in main's hands.
+    from pipeline import atomic
     from pipeline.params_yaml import load
     from pipeline.paths import Paths
 
@@ -26,7 +28,10 @@ def run_stage(name: str = "", *cell: str) -> None:
     paths = Paths()
     params = load(paths.params)
     runs = [params.run(run) for run in cell]
+    start = time.monotonic()
     import_module(f"pipeline.stages.{name}").main(*runs, params, paths)
+    stage = "@".join((name, *cell))
+    atomic.write_json(paths.duration(stage), {"seconds": time.monotonic() - start})
 
 
 def main() -> None:

@@ -3,8 +3,11 @@
 from pipeline.params import Params
 from pipeline.paths import Paths
 from pipeline.report import assemble, study
+from pipeline.tracking.sync import differences
 
 
 def main(params: Params, paths: Paths) -> None:
     assemble.write(study.read(params, paths), params, paths.reports)
+    for line in differences(params, paths):
+        print(f"{line}; `python -m pipeline sync` brings MLflow to the workspace", flush=True)
     print(f"The report is {(paths.reports / 'report.md').resolve()}", flush=True)

@@ -16,8 +16,8 @@ from pipeline.params import Params, Run
 from pipeline.paths import Paths
 from pipeline.pictures import mosaic
 from pipeline.processes import assemble, choose_device
+from pipeline.tracking.description import Identity
 from pipeline.tracking.live import training_run
-from pipeline.tracking.store import Identity
 from pipeline.training import PICTURED, Epoch, State, begin, blank, fit
 
 
@@ -59,9 +59,14 @@ def prepare(run: Run, params: Params, paths: Paths) -> Job:
     train_images = torch.from_numpy(dataset.train_images[chosen.numpy()]).to(device)
     validation_images = torch.from_numpy(dataset.train_images[held_out.numpy()]).to(device)
     state = blank(run, list(train_images.shape[1:]), steps_of(train_images, run), device, team)
-    identity = fingerprint(run, dataset.sha256, device.type, torch.__version__)
-    tracked = Identity(run, identity, dataset.sha256, params.tracking.experiment, paths)
+    tracked = Identity(run, fingerprint_of(run, paths), dataset.sha256, params.tracking.experiment, paths)
     return Job(tracked, state, train_images, validation_images)
+
+
+def fingerprint_of(run: Run, paths: Paths) -> str:
+    """The identity that training `run` here and now would have."""
+    sha256 = datasets.load(paths.dataset(run.recipe.data.dataset)).sha256
+    return fingerprint(run, sha256, choose_device().type, torch.__version__)
 
 
 def steps_of(train_images: torch.Tensor, run: Run) -> int:
@@ -88,7 +93,8 @@ def train(job: Job, bar: Progress, on_epoch: Callable[[Epoch], object]) -> None:
             on_epoch(epoch)
     speeds = [len(job.train_images) / seconds for seconds in state.seconds]
     times = {"epoch_seconds": state.seconds, "epoch_cpu_seconds": state.cpu_seconds, "images_per_second": speeds}
-    atomic.write_json(timing, times | {"machine": machine(), "versions": versions()})
+    about = {"variant": run.variant, "latent_dim": run.latent_dim, "machine": machine(), "versions": versions()}
+    atomic.write_json(timing, times | about)
 
 
 def start(job: Job) -> bool:

@@ -1,19 +1,28 @@
 """What of a run's files goes to its MLflow run: metrics, verdict, model, pictures, curves."""
 
+import io
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
+from PIL import Image
 
-from pipeline import StudyError
+from pipeline import StudyError, lockfile
 from pipeline.params import Run
 from pipeline.paths import Paths
+from pipeline.pictures import mosaic, tiles
 from pipeline.reading import read_csv, read_json
-from pipeline.tracking.store import Identity, log_metrics, logged_epochs, open_run, say_outage
+from pipeline.tracking.description import Identity, timing
+from pipeline.tracking.store import log_metrics, logged_epochs, open_run, say_outage
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+# The key under which the UI's image grid steps through a training.
+EVOLUTION = "evolution"
 
 
 def identity_of(name: str, experiment: str, paths: Paths) -> Identity:
@@ -43,7 +52,10 @@ def log_files(client: "MlflowClient", run_id: str, identity: Identity, renew: bo
     history = read_csv(paths.model(name) / "history.csv")
     added = _log_history(client, run_id, identity, history)
     if paths.metrics(name).exists():
-        added += _log_results(client, run_id, read_json(paths.metrics(name)), step=len(history))
+        results = read_json(paths.metrics(name)) | _times(identity)
+        added += _log_results(client, run_id, results, step=len(history))
+    added += _log_evolution(client, run_id, paths.model(name) / "evolution.png")
+    added += _log_lock(client, run_id, lockfile.of_run(paths.dvc_lock, name))
     with tempfile.TemporaryDirectory() as folder:
         curves = _curves(history, name, Path(folder) / "loss_curves.png")
         artifacts = {
@@ -87,11 +99,38 @@ def _log_results(client: "MlflowClient", run_id: str, results: dict[str, Any], s
 
 
 def _images_per_second(identity: Identity) -> dict[int, float]:
-    try:
-        timing = read_json(identity.paths.state(identity.fingerprint) / "timing.json")
-        return {epoch: float(speed) for epoch, speed in enumerate(timing["images_per_second"], start=1)}
-    except (StudyError, ValueError, KeyError, TypeError):
-        return {}  # trained elsewhere
+    return dict(enumerate(timing(identity).get("images_per_second", []), start=1))
+
+
+def _times(identity: Identity) -> dict[str, float]:
+    """What the training took in all, where it is known."""
+    taken = timing(identity)
+    keys = {"train_seconds": "epoch_seconds", "train_cpu_seconds": "epoch_cpu_seconds"}
+    return {key: sum(taken[each]) for key, each in keys.items() if each in taken}
+
+
+def _log_evolution(client: "MlflowClient", run_id: str, path: Path) -> int:
+    """Validation images above their reconstructions, for every epoch that the store lacks, under one key."""
+    shown = [re.search(r"[+%]step[+%](\d+)[+%]", item.path) for item in client.list_artifacts(run_id, "images")]
+    logged = {int(match[1]) for match in shown if match}
+    originals, *epochs = tiles(path)
+    missing = [(step, row) for step, row in enumerate(epochs, start=1) if step not in logged]
+    for step, row in missing:
+        image = Image.open(io.BytesIO(mosaic(np.stack([originals, row]))))
+        client.log_image(run_id, image, key=EVOLUTION, step=step)
+    return len(missing)
+
+
+def _log_lock(client: "MlflowClient", run_id: str, entries: lockfile.Entries) -> int:
+    """The MD5 of each output as tags, and the entries of dvc.lock that bring them back."""
+    hashes = {f"dvc_md5.{path}": md5 for entry in entries.values() for path, md5 in lockfile.outs(entry).items()}
+    known = client.get_run(run_id).data.tags
+    changed = {key: md5 for key, md5 in hashes.items() if known.get(key) != md5}
+    if changed:
+        client.log_text(run_id, lockfile.dumped(entries), "dvc.lock")
+    for key, md5 in changed.items():
+        client.set_tag(run_id, key, md5)
+    return len(changed)
 
 
 def _curves(history: pd.DataFrame, name: str, path: Path) -> Path:

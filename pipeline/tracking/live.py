@@ -1,11 +1,13 @@
 """Mirror a training to MLflow while it goes on, without ever making it wait."""
 
+import logging
 import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from pipeline.tracking.store import Identity, log_metrics, logged_epochs, open_run, say_outage
+from pipeline.tracking.description import Identity
+from pipeline.tracking.store import log_metrics, logged_epochs, open_run, say_outage, store_uri
 
 # How long a finished training waits for a slow tracker before it leaves the rest to `sync`.
 GRACE_SECONDS = 20.0
@@ -40,14 +42,30 @@ def training_run(identity: Identity, history: list[dict[str, float]]) -> Iterato
             say_outage(TimeoutError(f"it is still busy {GRACE_SECONDS:.0f} s after the training"))
 
 
+@contextmanager
+def _system_metrics(run_id: str, uri: str) -> Iterator[None]:
+    """MLflow's own monitor of processor, memory, disk, network and GPU, every ten seconds."""
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    # Its complaints about a server that is away say again what say_outage says once.
+    logging.getLogger("mlflow.system_metrics").setLevel(logging.ERROR)
+    monitor = SystemMetricsMonitor(run_id, resume_logging=True, tracking_uri=uri)
+    monitor.start()
+    try:
+        yield
+    finally:
+        monitor.finish()
+
+
 def _mirror(identity: Identity, epochs: Epochs) -> None:
     try:
         client, run_id = open_run(identity)
         # A forced rerun of the same fingerprint gives the same metrics: each epoch is logged once.
         logged = logged_epochs(client, run_id)
-        while not isinstance(item := epochs.get(), str):
-            if item["epoch"] not in logged:
-                log_metrics(client, run_id, item, step=int(item["epoch"]))
+        with _system_metrics(run_id, store_uri(identity.paths)):
+            while not isinstance(item := epochs.get(), str):
+                if item["epoch"] not in logged:
+                    log_metrics(client, run_id, item, step=int(item["epoch"]))
         client.set_terminated(run_id, item)
     # Whatever the tracker throws (its own errors, SQL, sockets, a full disk) must not reach the training.
     except Exception as error:

@@ -2,36 +2,25 @@
 
 import os
 import socket
-import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
 from pipeline.alone import is_held
-from pipeline.params import Run
 from pipeline.paths import Paths
+from pipeline.tracking.description import Identity, describe, tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run as MlflowRun
 
 # A tracking server that is away must cost seconds, not the minutes of MLflow's own defaults.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+PARENT = "mlflow.parentRunId"
 STEP_METRIC = "train_total_loss"  # present for every logged epoch: tells which epochs a store already has
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Which MLflow run is meant, and what describes it."""
-
-    run: Run
-    fingerprint: str
-    dataset_sha256: str
-    experiment: str
-    paths: Paths
 
 
 def open_run(identity: Identity, reopen: bool = True) -> "tuple[MlflowClient, str]":
@@ -45,11 +34,20 @@ def open_run(identity: Identity, reopen: bool = True) -> "tuple[MlflowClient, st
             client.update_run(run_id, status="RUNNING")
             client.set_tag(run_id, "training_lock", training_lock(identity))
         return client, run_id
-    run_id = client.create_run(experiment, run_name=identity.run.name, tags=_tags(identity)).info.run_id
-    _describe(client, run_id, identity)
+    study = _study_run(client, experiment, identity.paths)
+    described = tags(identity, trained_here=reopen) | {PARENT: study, "training_lock": training_lock(identity)}
+    run_id = client.create_run(experiment, run_name=identity.run.name, tags=described).info.run_id
+    describe(client, run_id, identity)
     if not reopen:
         client.set_terminated(run_id, "FINISHED")
     return client, run_id
+
+
+def trainings(client: "MlflowClient", experiment: str) -> "list[MlflowRun]":
+    """Every training of the experiment with this name, newest first; the parents that group them are none."""
+    known = client.get_experiment_by_name(experiment)
+    wanted = "tags.fingerprint LIKE '%'"
+    return list(client.search_runs([known.experiment_id], wanted, max_results=50_000)) if known else []
 
 
 def connect(paths: Paths) -> "MlflowClient":
@@ -106,41 +104,17 @@ def _experiment(client: "MlflowClient", identity: Identity) -> str:
         raise
 
 
-def _tags(identity: Identity) -> dict[str, str]:
-    commit = _git("rev-parse", "HEAD") or "unknown"
-    return {
-        "fingerprint": identity.fingerprint,
-        "dvc_stage": f"train@{identity.run.name}",
-        "dataset_sha256": identity.dataset_sha256,
-        "git_commit": commit,
-        "git_dirty": str(bool(_git("status", "--porcelain"))).lower(),
-        "mlflow.source.git.commit": commit,
-        "mlflow.source.name": "dvc repro",
-        "training_lock": training_lock(identity),
-    }
-
-
-def _describe(client: "MlflowClient", run_id: str, identity: Identity) -> None:
-    """The parameters as they took effect, and the dataset."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag, Param
-
-    run = identity.run
-    effective = run.described()
-    effective |= effective.pop("recipe")
-    client.log_batch(run_id, params=[Param(key, str(value)) for key, value in flattened(effective).items()])
-    client.log_dict(run_id, effective, "params.yaml")
-    # The store keeps 36 characters of a digest; the whole SHA-256 is a tag.
-    name = run.recipe.data.dataset
-    dataset = Dataset(name, identity.dataset_sha256[:36], "local", f'{{"uri": "data/{name}"}}')
-    client.log_inputs(run_id, datasets=[DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
-
-
-def flattened(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"train": {"epochs": 50}} -> {"train.epochs": 50}."""
-    flat: dict[str, Any] = {}
-    for key, value in nested.items():
-        flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
+def _study_run(client: "MlflowClient", experiment: str, paths: Paths) -> str:
+    """The parent of a study's runs: one for the workspace, and one for each DVC experiment."""
+    name = os.environ.get("DVC_EXP_NAME", "workspace")
+    # Two trainings that start at once must not make two.
+    with FileLock(paths.states / "study.lock"):
+        found = client.search_runs([experiment], f"tags.study = '{name}'", max_results=1)
+        if found:
+            return str(found[0].info.run_id)
+        parent = client.create_run(experiment, run_name=f"study: {name}", tags={"study": name}).info.run_id
+        client.set_terminated(parent, "FINISHED")
+        return str(parent)
 
 
 def log_metrics(client: "MlflowClient", run_id: str, metrics: dict[str, Any], step: int) -> None:
@@ -166,15 +140,6 @@ def may_be_running(training_lock: str) -> bool:
     """Whether a process may still be training; other hosts get the benefit of the doubt."""
     host, _, path = training_lock.partition(" ")
     return host != socket.gethostname() or is_held(Path(path))
-
-
-def _git(*arguments: str) -> str:
-    """Output of a git command; empty where there is no git or no repository."""
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def say_outage(error: Exception) -> None:

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from pipeline import StudyError
 from pipeline.params import Params
 from pipeline.paths import Paths
+from pipeline.reading import read_json
 from pipeline.tracking.files import identity_of, log_files
-from pipeline.tracking.store import connect, may_be_running, open_run, store_uri
+from pipeline.tracking.registry import crown, log_decoder
+from pipeline.tracking.store import connect, may_be_running, open_run, store_uri, trainings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -14,11 +16,12 @@ if TYPE_CHECKING:
 
 
 class Synced(NamedTuple):
-    """What was done: additions by run, closed runs, and the listed runs that are not trained yet."""
+    """What was done: additions by run, closed runs, the listed runs that are not trained yet, and the best one."""
 
     added: dict[str, int]
     closed: list[str]
     missing: list[str]
+    champion: str | None
 
 
 def sync(params: Params, paths: Paths) -> Synced:
@@ -38,19 +41,43 @@ def sync(params: Params, paths: Paths) -> Synced:
 
 def _sync(params: Params, paths: Paths) -> Synced:
     added: dict[str, int] = {}
-    missing, current = [], set()
+    missing, current = [], {}
     for run in params.runs:
         if not (paths.model(run.name) / "model.json").exists():
             missing.append(run.name)
             continue
         identity = identity_of(run.name, params.tracking.experiment, paths)
         client, run_id = open_run(identity, reopen=False)
-        current.add(run_id)
-        added[run.name] = log_files(client, run_id, identity, renew=False)
+        current[run.name] = run_id
+        added[run.name] = log_files(client, run_id, identity, renew=False) + log_decoder(client, run_id, identity)
     client = connect(paths)
-    experiment = client.get_experiment_by_name(params.tracking.experiment)
-    closed = _mark(client, experiment.experiment_id, current) if experiment else []
-    return Synced(added, closed, missing)
+    closed = _mark(client, params.tracking.experiment, set(current.values()))
+    return Synced(added, closed, missing, crown(client, params, paths, current))
+
+
+def differences(params: Params, paths: Paths) -> list[str]:
+    """Where MLflow does not show what the workspace holds, a line for each run; an unreachable MLflow is one line."""
+    try:
+        client = connect(paths)
+        known = trainings(client, params.tracking.experiment)
+    # The tracker's own errors are many; none of them is the report's.
+    except Exception as error:
+        return [f"MLflow cannot be asked: {(str(error).strip() or type(error).__name__).splitlines()[0][:200]}"]
+    found = []
+    for run in params.runs:
+        fingerprint = identity_of(run.name, params.tracking.experiment, paths).fingerprint
+        same = [there for there in known if there.data.tags.get("fingerprint") == fingerprint]
+        if len(same) != 1:
+            found.append(f"{run.name} has {len(same)} runs in MLflow")
+            continue
+        expected = read_json(paths.metrics(run.name))
+        shown = {**same[0].data.metrics, **same[0].data.tags}
+        other = [key for key, value in expected.items() if shown.get(key) != value]
+        if other or same[0].info.status != "FINISHED":
+            found.append(
+                f"{run.name} is {same[0].info.status} in MLflow; it differs in: {', '.join(other) or 'nothing'}"
+            )
+    return found
 
 
 def _true_status(run: "Run", has_files: bool) -> str | None:
@@ -65,7 +92,7 @@ def _true_status(run: "Run", has_files: bool) -> str | None:
 def _mark(client: "MlflowClient", experiment: str, current: set[str]) -> list[str]:
     """Tag what the workspace shows, and close what no living process is writing; returns the closed runs' names."""
     closed = []
-    for run in client.search_runs([experiment], max_results=50_000):
+    for run in trainings(client, experiment):
         shown = str(run.info.run_id in current).lower()
         if run.data.tags.get("current") != shown:
             client.set_tag(run.info.run_id, "current", shown)

@@ -1,6 +1,7 @@
 """A training mirrored to real stores: one run a fingerprint, every epoch once, and no outage reaches the training."""
 
 import contextlib
+import shutil
 import sqlite3
 import subprocess
 import threading
@@ -10,13 +11,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from mlflow import MlflowClient
 
 from pipeline.params import Params
 from pipeline.paths import Paths
 from pipeline.tracking import live, store
+from pipeline.tracking.description import Identity, flattened
 from pipeline.tracking.live import training_run
-from pipeline.tracking.store import Identity, connect
+from pipeline.tracking.store import connect, trainings
 
 EPOCHS = [{"epoch": n, "train_total_loss": 1.0 / n, "train_kl": 0.5} for n in (1, 2, 3)]
 
@@ -25,12 +28,13 @@ EPOCHS = [{"epoch": n, "train_total_loss": 1.0 / n, "train_kl": 0.5} for n in (1
 def identity(params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Identity:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("DVC_ROOT", raising=False)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
     return Identity(params.runs[0], "f" * 32, "d" * 64, "test", Paths(tmp_path))
 
 
 def only_run(identity: Identity):  # mlflow's Run, imported lazily everywhere
     client = connect(identity.paths)
-    (run,) = client.search_runs([client.get_experiment_by_name("test").experiment_id])
+    (run,) = trainings(client, "test")
     return client, run
 
 
@@ -79,7 +83,7 @@ def test_another_fingerprint_is_another_run(identity: Identity) -> None:
         with training_run(identity.__class__(**vars(identity) | {"fingerprint": fingerprint}), []) as log:
             log(EPOCHS[0])
     client = connect(identity.paths)
-    assert len(client.search_runs([client.get_experiment_by_name("test").experiment_id])) == 2
+    assert len(trainings(client, "test")) == 2
 
 
 def test_a_failing_training_is_a_failed_run_and_its_error_goes_on(identity: Identity) -> None:
@@ -173,7 +177,7 @@ def test_a_locked_database_is_said_and_stops_nothing(identity: Identity, capsys:
 
 
 def test_nested_parameters_become_dotted() -> None:
-    assert store.flattened({"a": {"b": 1, "c": {"d": 2}}, "e": 3}) == {"a.b": 1, "a.c.d": 2, "e": 3}
+    assert flattened({"a": {"b": 1, "c": {"d": 2}}, "e": 3}) == {"a.b": 1, "a.c.d": 2, "e": 3}
 
 
 @pytest.mark.slow

@@ -88,12 +88,8 @@ def test_a_server_that_dies_halfway_gets_the_rest_from_sync(
 
     def epochs() -> list[int]:
         client = store.connect(paths)
-        experiment = client.get_experiment_by_name(params.tracking.experiment)
-        found = (
-            client.search_runs([experiment.experiment_id], "tags.mlflow.runName = 'reference-2-0'")
-            if experiment
-            else []
-        )
+        found = [run for run in store.trainings(client, params.tracking.experiment)
+                 if run.info.run_name == "reference-2-0"]  # fmt: skip  # one list
         return sorted(store.logged_epochs(client, found[0].info.run_id)) if found else []
 
     with training_run(identity, []) as log:
@@ -109,8 +105,7 @@ def test_a_server_that_dies_halfway_gets_the_rest_from_sync(
     assert min(added.values()) > 5
     assert set(sync(params, paths).added.values()) == {0}
     client = store.connect(paths)
-    experiment = client.get_experiment_by_name(params.tracking.experiment)
-    for run in client.search_runs([experiment.experiment_id]):
+    for run in store.trainings(client, params.tracking.experiment):
         assert run.info.status == "FINISHED"
         assert run.info.artifact_uri.startswith("mlflow-artifacts:")
         local = client.download_artifacts(run.info.run_id, "model/model.json", str(paths.root))

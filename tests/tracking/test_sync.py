@@ -11,6 +11,7 @@ from pipeline.alone import alone
 from pipeline.params import Params
 from pipeline.paths import Paths
 from pipeline.tracking import store
+from pipeline.tracking.description import Identity
 from pipeline.tracking.files import identity_of
 from pipeline.tracking.live import training_run
 from pipeline.tracking.sync import sync
@@ -20,8 +21,7 @@ Study = tuple[Params, Paths]
 
 def runs(study: Study) -> dict[str, MlflowRun]:
     client = store.connect(study[1])
-    experiment = client.get_experiment_by_name(study[0].tracking.experiment)
-    return {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    return {run.info.run_name: run for run in store.trainings(client, study[0].tracking.experiment)}
 
 
 def everything(study: Study) -> dict:
@@ -74,11 +74,11 @@ def test_what_an_outage_swallowed_is_added_each_epoch_once(study: Study) -> None
     assert [step for step, _ in history["train_total_loss"]] == [1, 2]
 
 
-def left_running(study: Study, fingerprint: str | None) -> store.Identity:
+def left_running(study: Study, fingerprint: str | None) -> Identity:
     params, paths = study
     identity = identity_of("reference-2-0", params.tracking.experiment, paths)
     if fingerprint:
-        identity = store.Identity(**vars(identity) | {"fingerprint": fingerprint})
+        identity = Identity(**vars(identity) | {"fingerprint": fingerprint})
     store.open_run(identity)
     return identity
 
@@ -88,7 +88,7 @@ def test_a_stale_running_run_is_closed_with_its_true_state(study: Study) -> None
     left_running(study, "a" * 32)
     assert sorted(sync(*study).closed) == ["reference-2-0", "reference-2-0"]
     client = store.connect(study[1])
-    found = client.search_runs([client.get_experiment_by_name("vae-cifar10").experiment_id])
+    found = store.trainings(client, "vae-cifar10")
     states = {run.data.tags["fingerprint"]: (run.info.status, run.data.tags["current"]) for run in found}
     assert states["a" * 32] == ("KILLED", "false")
     assert ("FINISHED", "true") in states.values()
@@ -96,7 +96,7 @@ def test_a_stale_running_run_is_closed_with_its_true_state(study: Study) -> None
 
 def statuses(study: Study) -> set[str]:
     client = store.connect(study[1])
-    found = client.search_runs([client.get_experiment_by_name("vae-cifar10").experiment_id])
+    found = store.trainings(client, "vae-cifar10")
     return {run.info.status for run in found}
 
 

@@ -1,0 +1,188 @@
+"""What `dvc repro` would do now, stage by stage, and why: which parameter, code or data changed, and how long it takes.
+
+DVC's own `status` stops at the first stale stage; here what follows from it is worked out, with DVC's run cache:
+a stage whose command, parameters and dependencies it has seen before takes no time, and what it gave is known.
+"""
+
+from graphlib import TopologicalSorter
+from pathlib import Path
+from statistics import mean
+from typing import Any, NamedTuple
+
+from pipeline import StudyError, lockfile
+from pipeline.params import Params
+from pipeline.params_yaml import read_yaml
+from pipeline.paths import Paths
+from pipeline.reading import read_json
+from pipeline.tracking.description import flattened
+
+Hashes = dict[str, str | None]
+
+
+class Step(NamedTuple):
+    """One stage: `state` is fresh, cached or runs; `seconds` is what earlier runs say, None if there were none."""
+
+    stage: str
+    state: str
+    reasons: list[str]
+    seconds: float | None
+
+
+class Made(NamedTuple):
+    """What a stage is made of now: its command, parameters, and the MD5 of each dependency, None if it will change."""
+
+    cmd: str
+    params: dict[str, Any]
+    deps: Hashes
+
+
+def explain(params: Params, paths: Paths) -> list[Step]:
+    """Every stage in the order in which DVC would take it."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        repo = Repo(str(paths.root))
+        graph = repo.index.graph
+        stages = list(TopologicalSorter({stage: list(graph.successors(stage)) for stage in graph}).static_order())
+    except DvcException as error:
+        raise StudyError(f"dvc.yaml cannot be read: {error}") from None
+    locked, seen = lockfile.entries(paths.dvc_lock), run_cache(Path(repo.cache.local.path).parent.parent / "runs")
+    produced: Hashes = {}
+    steps = []
+    for stage in stages:
+        now = Made(stage.cmd, current_params(stage), current_deps(stage, produced))
+        entry = locked.get(stage.addressing)
+        reasons = differences(now, entry) + damaged(stage)
+        known = None if reasons else entry
+        if reasons and None not in now.deps.values():
+            known = next((old for old in seen if is_made_of(old, now) and in_cache(repo, old)), None)
+        state = "fresh" if not reasons else "cached" if known else "runs"
+        produced |= {out.def_path: lockfile.outs(known).get(out.def_path) if known else None for out in stage.outs}
+        seconds = usual_seconds(stage.addressing, params, paths) if state == "runs" else 0.0
+        steps.append(Step(stage.addressing, state, reasons, seconds))
+    return steps
+
+
+def current_params(stage: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for dependency in stage.params:
+        found |= dependency.read_params()
+    return found
+
+
+def current_deps(stage: Any, produced: Hashes) -> Hashes:
+    """MD5 by path: of the files as they are, or of what the stages before will have given."""
+    hashes: Hashes = {}
+    for dependency in stage.deps:
+        path = dependency.def_path
+        if hasattr(dependency, "read_params"):
+            continue
+        inside = [made for made in produced if made.startswith(f"{path}/")]
+        if path in produced:
+            hashes[path] = produced[path]
+        elif any(produced[made] is None for made in inside) or not dependency.exists:
+            hashes[path] = None
+        else:
+            hashes[path] = dependency.get_hash().value
+    return hashes
+
+
+def differences(now: Made, entry: dict[str, Any] | None) -> list[str]:
+    """Why a stage is not what its lock entry says; empty if it is."""
+    if entry is None:
+        return ["was never run here"]
+    reasons = [] if now.cmd == entry["cmd"] else [f"command: {entry['cmd']} -> {now.cmd}"]
+    before = flattened({key: value for values in entry.get("params", {}).values() for key, value in values.items()})
+    after = flattened(now.params)
+    reasons += [
+        f"{key}: {before.get(key, 'absent')} -> {after.get(key, 'absent')}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key, "absent") != after.get(key, "absent")
+    ]
+    old = {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}
+    for path in sorted(now.deps.keys() | old.keys()):
+        if path not in now.deps or path not in old:
+            reasons.append(f"{path} is {'a new' if path in now.deps else 'no longer a'} dependency")
+        elif now.deps[path] is None:
+            reasons.append(f"{path} will be made anew")
+        elif now.deps[path] != old[path]:
+            kind = "code" if path.startswith("pipeline") else "data"
+            reasons.append(f"{kind} {path}: {old[path][:8]} -> {str(now.deps[path])[:8]}")
+    return reasons
+
+
+def damaged(stage: Any) -> list[str]:
+    """Outputs that are not on the disk as the lock has them."""
+    reasons = []
+    for out in stage.outs:
+        if not out.exists:
+            reasons.append(f"{out.def_path} is missing")
+        elif out.hash_info and out.changed_checksum():
+            reasons.append(f"{out.def_path} was changed by hand")
+    return reasons
+
+
+def run_cache(folder: Path) -> list[dict[str, Any]]:
+    """Everything that DVC's run cache remembers, newest first."""
+    files = [path for path in folder.glob("*/*/*") if path.is_file() and path.suffix != ".tmp"]
+    return [read_yaml(path) for path in sorted(files, key=lambda path: path.stat().st_mtime, reverse=True)]
+
+
+def is_made_of(old: dict[str, Any], now: Made) -> bool:
+    params = {key: value for values in old.get("params", {}).values() for key, value in values.items()}
+    deps = {dep["path"]: dep["md5"] for dep in old.get("deps", [])}
+    return (old["cmd"], flattened(params), deps) == (now.cmd, flattened(now.params), now.deps)
+
+
+def in_cache(repo: Any, entry: dict[str, Any]) -> bool:
+    return all(Path(repo.cache.local.oid_to_path(md5)).exists() for md5 in lockfile.outs(entry).values())
+
+
+def usual_seconds(stage: str, params: Params, paths: Paths) -> float | None:
+    """From the times of earlier runs: of this very stage, else the mean of its kind."""
+    kind, _, run = stage.partition("@")
+    if kind == "train":
+        return training_seconds(run, params, paths)
+    own = paths.duration(stage)
+    times = [own] if own.exists() else sorted(own.parent.glob(f"{kind}*.json"))
+    known = [float(read_json(path)["seconds"]) for path in times]
+    return mean(known) if known else None
+
+
+def training_seconds(name: str, params: Params, paths: Paths) -> float | None:
+    """Epochs times the seconds of an epoch: of the trainings of this variant and size, of this variant, or of any."""
+    run = params.run(name)
+    known: dict[str | None, list[float]] = {}
+    for path in sorted(paths.states.glob("*/timing.json")):
+        timing = read_json(path)
+        each = mean(timing["epoch_seconds"])
+        for key in (f"{timing.get('variant')}-{timing.get('latent_dim')}", timing.get("variant"), ""):
+            known.setdefault(key, []).append(each)
+    for key in (f"{run.variant}-{run.latent_dim}", run.variant, ""):
+        if key in known:
+            return run.recipe.train.epochs * mean(known[key])
+    return None
+
+
+def told(steps: list[Step]) -> list[str]:
+    """A line for each stage that is not up to date, and one for all of it."""
+    lines = []
+    for step in steps:
+        if step.state != "fresh":
+            took = {"cached": "from the run cache"}.get(step.state, duration(step.seconds))
+            lines.append(f"{step.stage}: {step.state}, {took}: {'; '.join(step.reasons)}")
+    count = {state: sum(step.state == state for step in steps) for state in ("fresh", "cached", "runs")}
+    known = sum(step.seconds or 0.0 for step in steps)
+    unknown = sum(step.seconds is None for step in steps)
+    total = f"{duration(known)}{f' and {unknown} of unknown length' if unknown else ''}, one after another"
+    lines.append(f"{count['fresh']} stages are up to date, {count['cached']} come from the run cache, "
+                 f"{count['runs']} run" + (f": {total}" if count["runs"] else ""))  # fmt: skip  # one sentence
+    return lines
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "never timed"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"about {minutes} min {rest} s" if minutes else f"about {rest} s"

@@ -1,0 +1,41 @@
+"""dvc.lock: what each stage was last made of and gave; read, cut down to some stages, and laid over another."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+from pipeline import atomic
+from pipeline.params_yaml import read_yaml
+
+Entries = dict[str, dict[str, Any]]
+
+
+def entries(lock: Path) -> Entries:
+    """The entry of every stage by name; none where there is no file. StudyError if it is torn."""
+    return dict(read_yaml(lock)["stages"]) if lock.exists() else {}
+
+
+def outs(entry: dict[str, Any]) -> dict[str, str]:
+    """MD5 by path of what a stage gave."""
+    return {out["path"]: out["md5"] for out in entry.get("outs", [])}
+
+
+def of_run(lock: Path, run: str) -> Entries:
+    """The entries that a run's files come from: the data, the baselines, and the run's own stages."""
+    wanted = ("fetch", "baselines", *(f"{stage}@{run}" for stage in ("train", "sample", "evaluate")))
+    found = entries(lock)
+    return {stage: found[stage] for stage in wanted if stage in found}
+
+
+def dumped(stages: Entries) -> str:
+    from ruamel.yaml import YAML
+
+    text = io.StringIO()
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.dump({"schema": "2.0", "stages": stages}, text)
+    return text.getvalue()
+
+
+def write(lock: Path, stages: Entries) -> None:
+    atomic.write_text(lock, dumped(stages))

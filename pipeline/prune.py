@@ -1,0 +1,57 @@
+"""Outputs, lock entries and checkpoints that params.yaml no longer names: found, and removed on demand.
+
+DVC keeps the outputs of a stage that the grid has lost. Its cache keeps them, too, until `dvc gc`: what is pruned
+here comes back by naming the run again.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline import StudyError, lockfile
+from pipeline.alone import is_held
+from pipeline.params import Params
+from pipeline.paths import Paths
+from pipeline.reading import read_json
+
+
+class Leftovers(NamedTuple):
+    """Files or folders that no run of the grid owns, lock entries of stages that are gone, and states of no run."""
+
+    outs: list[Path]
+    entries: list[str]
+    states: list[Path]
+
+
+def leftovers(params: Params, paths: Paths) -> Leftovers:
+    """What could be removed; a training that goes on is no leftover."""
+    names = {run.name for run in params.runs}
+    kept = {path(name) for name in names for path in (paths.model, paths.samples, paths.metrics, paths.dimensions)}
+    kept |= {paths.neighbours(name) for name in names} | {paths.baselines}
+    folders = {path.parent for path in kept}
+    outs = [path for folder in sorted(folders) if folder.exists() for path in sorted(folder.iterdir())]
+    stages = [stage for stage in lockfile.entries(paths.dvc_lock) if stage.partition("@")[2] not in {"", *names}]
+    return Leftovers([p for p in outs if p not in kept and p.name != ".gitignore"], stages, states(params, paths))
+
+
+def states(params: Params, paths: Paths) -> list[Path]:
+    """Folders of checkpoints and times under fingerprints that no run of the grid has or would get."""
+    from pipeline.stages.train import fingerprint_of
+
+    try:
+        current: set[Any] = {fingerprint_of(run, paths) for run in params.runs}
+        current |= {read_json(paths.model(run.name) / "model.json").get("fingerprint") for run in params.runs
+                    if paths.model(run.name).exists()}  # fmt: skip  # one set
+    except StudyError:
+        return []  # without the data no fingerprint is known, and nothing is safe to remove
+    found = [path.parent for path in sorted(paths.states.glob("*/lock"))]
+    return [path for path in found if path.name not in current and not is_held(path / "lock")]
+
+
+def remove(found: Leftovers, paths: Paths) -> None:
+    """Remove all of it; the lock last, so that an interrupted removal is found again."""
+    for path in (*found.outs, *found.states):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if found.entries:
+        kept = {k: v for k, v in lockfile.entries(paths.dvc_lock).items() if k not in found.entries}
+        lockfile.write(paths.dvc_lock, kept)

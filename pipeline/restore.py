@@ -1,0 +1,95 @@
+"""From an MLflow run back to its code, parameters and files: `python -m pipeline restore RUN`."""
+
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline import StudyError, atomic, lockfile
+from pipeline.params_yaml import load, read_yaml
+from pipeline.paths import Paths
+from pipeline.tracking.origin import Origin, origin_of
+
+
+class Restored(NamedTuple):
+    """What was brought back, and what could not be, each a line for the person."""
+
+    run: str
+    done: list[str]
+    missing: list[str]
+
+
+def restore(wanted: str, paths: Paths) -> Restored:
+    """Bring the workspace to an MLflow run, named by its id or name; uncommitted work is never overwritten.
+
+    StudyError, before anything is touched, if there is no such run, its commit is not here, or the tree is not clean.
+    """
+    refuse_unsaved_work(paths)
+    with tempfile.TemporaryDirectory() as folder:
+        origin = origin_of(wanted, load(paths.params).tracking.experiment, paths, Path(folder))
+        done, missing = code(origin, paths)
+        # The run's own parameters: under `dvc exp run` they are in no commit.
+        atomic.write_text(paths.params, origin.params.read_text())
+        done.append(f"params.yaml is the one {origin.name} was trained with")
+        if origin.lock is None:
+            return Restored(
+                origin.name, done, [*missing, "files: the run knows no dvc.lock; `sync` never saw it trained"]
+            )
+        stages = dict(read_yaml(origin.lock)["stages"])
+        lockfile.write(paths.dvc_lock, lockfile.entries(paths.dvc_lock) | stages)
+    brought, absent = files(stages, paths)
+    return Restored(origin.name, done + brought, missing + absent)
+
+
+def refuse_unsaved_work(paths: Paths) -> None:
+    changed = _run(paths, "git", "status", "--porcelain", "--untracked-files=no")
+    if changed.returncode:
+        raise StudyError(
+            f"{paths.root.resolve()} is no git repository, and a run's code is a commit; clone it with git"
+        )
+    if changed.stdout.strip():
+        names = ", ".join(line[3:] for line in changed.stdout.splitlines()[:5])
+        raise StudyError(f"there is uncommitted work ({names}); commit it or `git stash` it, then restore again")
+
+
+def code(origin: Origin, paths: Paths) -> tuple[list[str], list[str]]:
+    """Check out the run's commit, detached, and what was changed on top of it when the run was made."""
+    if _run(paths, "git", "cat-file", "-e", f"{origin.commit}^{{commit}}").returncode:
+        raise StudyError(f"commit {origin.commit} of run {origin.name} is not in this repository; `git fetch` first")
+    done, missing = [f"code is commit {origin.commit[:12]}"], []
+    if _run(paths, "git", "rev-parse", "HEAD").stdout.strip() != origin.commit:
+        moved = _run(paths, "git", "checkout", "--quiet", "--detach", origin.commit)
+        if moved.returncode:
+            raise StudyError(f"git checkout {origin.commit} failed: {moved.stderr.strip()[-300:]}")
+        done[0] += "; `git switch -` goes back"
+    if origin.diff is not None:
+        if _run(paths, "git", "apply", str(origin.diff)).returncode == 0:
+            done.append("the run's uncommitted changes of code are applied")
+        else:
+            missing.append("code: the run's uncommitted changes do not apply; see its artifact git.diff")
+    return done, missing
+
+
+def files(stages: lockfile.Entries, paths: Paths) -> tuple[list[str], list[str]]:
+    """Bring every output of the lock entries back: from DVC's cache, else from its remote."""
+    targets = list(stages)
+    if _run(paths, "dvc", "checkout", *targets).returncode and _run(paths, "dvc", "remote", "list").stdout.strip():
+        _run(paths, "dvc", "pull", *targets)
+    from dvc.repo import Repo
+
+    outs = {out.def_path: out for stage in Repo(str(paths.root)).index.stages for out in stage.outs}
+    brought, absent = [], []
+    for entry in stages.values():
+        for path, md5 in lockfile.outs(entry).items():
+            if path in outs and outs[path].exists and outs[path].get_hash().value == md5:
+                brought.append(f"{path} is back")
+            else:
+                absent.append(f"{path} (md5 {md5}): neither in DVC's cache nor in its remote; `dvc repro` makes it")
+    return brought, absent
+
+
+def _run(paths: Paths, *command: str) -> "subprocess.CompletedProcess[str]":
+    try:
+        return subprocess.run(command, cwd=paths.root, capture_output=True, text=True)
+    except FileNotFoundError:
+        raise StudyError(f"restore needs {command[0]}, which is not installed") from None

@@ -1,0 +1,40 @@
+"""`prune` finds what params.yaml no longer names, and nothing else."""
+
+import shutil
+
+from pipeline import lockfile
+from pipeline.alone import alone
+from pipeline.params import Params
+from pipeline.paths import Paths
+from pipeline.prune import leftovers, remove
+
+OLD = "reference-3-0"
+
+
+def test_what_the_grid_lost_is_found_and_removed_and_the_rest_stays(
+    study: tuple[Params, Paths], trained: tuple
+) -> None:
+    params, paths = study
+    (paths.root / "data").symlink_to(trained[1].root / "data")
+    assert not any(leftovers(params, paths)), "a study without leftovers has none"
+    entry = {"cmd": "true", "outs": [{"path": f"models/{OLD}", "md5": "0" * 32}]}
+    stages = {"fetch": entry, "train@calibrated-2-0": entry, f"train@{OLD}": entry}
+    lockfile.write(paths.dvc_lock, stages)
+    shutil.copytree(paths.model("reference-2-0"), paths.model(OLD))
+    shutil.copy(paths.metrics("reference-2-0"), paths.metrics(OLD))
+    (paths.model(OLD).parent / ".gitignore").touch()
+    abandoned, training = paths.lock("a" * 32), paths.lock("b" * 32)
+    for lock in (abandoned, training):
+        with alone(lock, OLD):
+            pass
+    with alone(training, OLD):
+        found = leftovers(params, paths)
+        assert set(found.outs) == {paths.model(OLD), paths.metrics(OLD)}
+        assert found.entries == [f"train@{OLD}"]
+        assert found.states == [abandoned.parent], "a training that goes on is none"
+    kept = {
+        path for path in paths.root.rglob("*") if OLD not in str(path) and abandoned.parent not in [path, *path.parents]
+    }
+    remove(found, paths)
+    assert set(lockfile.entries(paths.dvc_lock)) == {"fetch", "train@calibrated-2-0"}
+    assert {path for path in paths.root.rglob("*") if path.exists()} == kept
