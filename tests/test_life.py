@@ -1,5 +1,6 @@
 """A study's whole life in a git repository with a DVC remote: MLflow shows it at every turn, and old runs come back."""
 
+import itertools
 import json
 import os
 import shutil
@@ -7,11 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment, outputs
+from mlflow import MlflowClient
 from ruamel.yaml import YAML
 
 from pipeline.demo import prepare
@@ -23,6 +27,7 @@ from pipeline.tracking.sync import differences
 
 pytestmark = pytest.mark.slow
 NAME = "calibrated-2-0"
+VIEWS = itertools.count(1)
 IDENTITY = {f"GIT_{who}_{what}": f"{who}@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
@@ -48,11 +53,9 @@ def repository(tmp_path: Path, mnist_root: Path, monkeypatch: pytest.MonkeyPatch
         monkeypatch.delenv(name, raising=False)
     root = tmp_path / "study with Кирилиця"
     changes = {"study": {"variants": ["calibrated"]}, "data": {"source": str(mnist_root)}, "train": {"epochs": 2}}
-    remote = (
-        f"[core]\n    analytics = false\n    remote = shared\n['remote \"shared\"']\n    url = {tmp_path / 'remote'}\n"
-    )
-    assert "no_scm" in DVC_CONFIG, "this study, unlike others, lives in git"
-    prepare(ROOT, root, overlaid(SMALL, changes), remote)
+    remote = f"    remote = shared\n['remote \"shared\"']\n    url = {tmp_path / 'remote'}\n"
+    # Unlike the others this study lives in git.
+    prepare(ROOT, root, overlaid(SMALL, changes), DVC_CONFIG.replace("    no_scm = true\n", "") + remote)
     (root / "pipeline").unlink()
     shutil.copytree(ROOT / "pipeline", root / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / ".gitignore", root)
@@ -60,9 +63,22 @@ def repository(tmp_path: Path, mnist_root: Path, monkeypatch: pytest.MonkeyPatch
     return root
 
 
+@contextmanager
+def fresh_store(root: Path) -> Iterator[Paths]:
+    """The store under a name of its own: MLflow keeps connections, even to a database that was deleted."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/{'./' * next(VIEWS)}mlflow.db")
+        yield Paths(root)
+
+
 def shown(root: Path) -> dict[str, dict]:
     """What MLflow compares, by fingerprint, without ids and times."""
-    client, told = store.connect(Paths(root)), {}
+    with fresh_store(root) as paths:
+        return compared(store.connect(paths))
+
+
+def compared(client: MlflowClient) -> dict[str, dict]:
+    told = {}
     for found in store.trainings(client, "vae-cifar10"):
         steps = [m.step for m in client.get_metric_history(found.info.run_id, "train_total_loss")]
         metrics = {k: v for k, v in found.data.metrics.items() if not k.startswith("system/")}
@@ -77,8 +93,10 @@ def shown(root: Path) -> dict[str, dict]:
 def agree(root: Path) -> None:
     """The numbers of MLflow, JSON and report are the same in every cell."""
     params, paths = load(root / "params.yaml"), Paths(root)
-    assert differences(params, paths) == []
-    summary = pd.read_csv(root / "reports" / "summary.csv").set_index("run")
+    with fresh_store(root):
+        assert differences(params, paths) == []
+    summary = pd.read_csv(root / "reports" / "summary.csv")
+    summary.index = summary["variant"] + "-" + summary["latent_dim"].astype(str) + "-" + summary["seed"].astype(str)
     for cell in params.runs:
         for key, value in json.loads(paths.metrics(cell.name).read_text()).items():
             if key in summary.columns:
@@ -170,20 +188,17 @@ def restored_elsewhere(root: Path, second: Path, fingerprint: str, expected: dic
     """An older run, with parameters that no commit has, comes back in another clone, byte for byte."""
     run(root, "git", "clone", "-q", str(root), str(second))
     elsewhere = {"MLFLOW_TRACKING_URI": f"sqlite:///{root / 'mlflow.db'}"}
-    client = store.connect(Paths(root))
-    (wanted,) = [r for r in store.trainings(client, "vae-cifar10") if r.data.tags["fingerprint"] == fingerprint]
+    with fresh_store(root) as paths:
+        runs = store.trainings(store.connect(paths), "vae-cifar10")
+    (wanted,) = [run.info.run_id for run in runs if run.data.tags["fingerprint"] == fingerprint]
     (second / "params.yaml").write_text((second / "params.yaml").read_text() + "\n")
-    assert "uncommitted work (params.yaml)" in ours(second, "restore", wanted.info.run_id, env=elsewhere, fails=True)
+    assert "uncommitted work (params.yaml)" in ours(second, "restore", wanted, env=elsewhere, fails=True)
     run(second, "git", "checkout", "-q", "--", "params.yaml")
     assert "has no run nobody-9-9" in ours(second, "restore", "nobody-9-9", env=elsewhere, fails=True)
-    ours(second, "restore", wanted.info.run_id, env=elsewhere)
+    ours(second, "restore", wanted, env=elsewhere)
     assert read_yaml(second / "params.yaml")["train"]["learning_rate"] == 0.002
-    kept = {
-        k: v
-        for k, v in outputs(second).items()
-        if not k.startswith(("reports/report.md", "reports/summary", "reports/figures"))
-    }
-    assert kept
+    of_the_study = ("reports/report.md", "reports/summary", "reports/figures")
+    kept = {path: digest for path, digest in outputs(second).items() if not path.startswith(of_the_study)}
     assert kept == {key: expected[key] for key in kept}
     assert {"models/calibrated-2-0/weights.safetensors", f"reports/metrics/{NAME}.json"} <= set(kept)
     assert f"train@{NAME}" not in run(second, "dvc", "status"), "DVC agrees that nothing need be trained"

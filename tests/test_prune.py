@@ -32,9 +32,10 @@ def test_what_the_grid_lost_is_found_and_removed_and_the_rest_stays(
         assert set(found.outs) == {paths.model(OLD), paths.metrics(OLD)}
         assert found.entries == [f"train@{OLD}"]
         assert found.states == [abandoned.parent], "a training that goes on is none"
-    kept = {
-        path for path in paths.root.rglob("*") if OLD not in str(path) and abandoned.parent not in [path, *path.parents]
-    }
+    before = set(paths.root.rglob("*"))
     remove(found, paths)
     assert set(lockfile.entries(paths.dvc_lock)) == {"fetch", "train@calibrated-2-0"}
-    assert {path for path in paths.root.rglob("*") if path.exists()} == kept
+    gone = before - set(paths.root.rglob("*"))
+    assert gone
+    assert all(OLD in str(path) or abandoned.parent in (path, *path.parents) for path in gone)
+    assert not any(leftovers(params, paths))

@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import math
 
+import torch
 from torch import Tensor
 
 # Precision, recall, density and coverage compare all pairs: of this many images at most.
@@ -12,11 +14,22 @@ KERNEL_SUBSETS, KERNEL_SUBSET_SIZE = 50, 1_000
 
 
 def frechet_distance(first: Tensor, second: Tensor) -> float:
-    """Squared Fréchet distance of Gaussians fitted to features [N, D] and [M, D] (Heusel et al. 2017, eq. 6)."""
-    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+    """Squared Fréchet distance of Gaussians fitted to features [N, D] and [M, D] (Heusel et al. 2017, eq. 6).
 
-    statistics = (fid_features_to_statistics(part.double()) for part in (first, second))
-    return float(fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"])
+    With covariances written as A'A and B'B, the trace of the root of their product is the sum of the singular values
+    of M = AB', the roots of the eigenvalues of the symmetric MM': a small matrix where images are few.
+    """
+    (mean, root), (other_mean, other_root) = (_moments(part.double()) for part in (first, second))
+    product = root @ other_root.T
+    overlap = torch.linalg.eigvalsh(product @ product.T).clamp(min=0).sqrt().sum()
+    spread = root.square().sum() + other_root.square().sum() - 2 * overlap
+    return float((mean - other_mean).square().sum() + spread)
+
+
+def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean [D] of features [N, D], and A [min(N, D), D] with A'A their unbiased covariance."""
+    mean = features.mean(0)
+    return mean, torch.linalg.qr(features - mean, mode="r").R / math.sqrt(len(features) - 1)
 
 
 def kernel_distance(first: Tensor, second: Tensor, seed: int) -> float:

@@ -1,17 +1,11 @@
 """A real MLflow server over HTTP: used as a store, killed in the middle of a training, back for `sync`."""
 
-import os
-import signal
-import socket
 import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from servers import free_port, mlflow_server, stop, wait_until
 
 from pipeline.params import Params
 from pipeline.paths import Paths
@@ -26,55 +20,17 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
     """A function that starts the server on one port and one database, again if need be."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     running: list[subprocess.Popen[bytes]] = []
 
     def start() -> subprocess.Popen[bytes]:
-        command = [
-            sys.executable,
-            "-m",
-            "mlflow",
-            "server",
-            "--backend-store-uri",
-            f"sqlite:///{tmp_path / 'server.db'}",
-        ]
-        command += ["--artifacts-destination", str(tmp_path / "store"), "--host", "127.0.0.1", "--port", str(port)]
-        environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
-        process = subprocess.Popen(
-            [*command, "--workers", "1"], env=environment, start_new_session=True,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip  # what runs, then its streams
-        running.append(process)
-        wait_until(lambda: answers(f"http://127.0.0.1:{port}/health"))
-        return process
+        running.append(mlflow_server(port, f"sqlite:///{tmp_path / 'server.db'}", str(tmp_path / "store"), {}))
+        return running[-1]
 
     yield start
     for process in running:
         stop(process)
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310  # the server above
-            return response.status == 200
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 90) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "the server did not get there in time"
-        time.sleep(0.2)
 
 
 def test_a_server_that_dies_halfway_gets_the_rest_from_sync(

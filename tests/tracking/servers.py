@@ -1,0 +1,85 @@
+"""Real servers for the tests of tracking, each in a process group of its own: MLflow, PostgreSQL, S3."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+Process = subprocess.Popen[bytes]
+QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def mlflow_server(port: int, backend: str, artifacts: str, environment: dict[str, str]) -> Process:
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", backend]
+    command += ["--artifacts-destination", artifacts, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    inherited = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+    process = subprocess.Popen(command, env=inherited | environment, **QUIET)
+    wait_until(lambda: answers(f"http://127.0.0.1:{port}/health"))
+    return process
+
+
+def s3_server(port: int) -> Process:
+    """Moto's S3, in memory."""
+    process = subprocess.Popen([sys.executable, "-m", "moto.server", "-p", str(port)], **QUIET)
+    wait_until(lambda: answers(f"http://127.0.0.1:{port}/"))
+    return process
+
+
+def initdb() -> Path | None:
+    """PostgreSQL's initdb; Debian keeps it off the path."""
+    found = [Path(path) for path in [shutil.which("initdb")] if path]
+    return next(iter([*found, *sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))]), None)
+
+
+def postgres_server(folder: Path, port: int) -> Process:
+    """PostgreSQL with a database of its own in `folder`; it refuses to run as root and then is the user postgres."""
+    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    if user:
+        shutil.chown(folder, "postgres")
+    tool = initdb()
+    assert tool, "PostgreSQL is not installed"
+    data = folder / "data"
+    subprocess.run([*user, str(tool), "-D", str(data), "-A", "trust", "-U", "postgres"], check=True, stdout=-3)
+    command = [str(tool.parent / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", str(folder)]
+    process = subprocess.Popen([*user, *command], **QUIET)
+    wait_until(lambda: accepts(port))
+    return process
+
+
+def stop(process: Process) -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310  # a server above
+            return response.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the server did not get there in time"
+        time.sleep(0.2)
