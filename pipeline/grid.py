@@ -23,7 +23,7 @@ TOPIC = "vae-epochs"
 
 
 def repro(paths: Paths, jobs: int, scheduler: str | None) -> dict[str, str]:
-    """`dvc repro` with its trainings done by `jobs` processes, or by a Dask cluster; returns errors by run.
+    """`dvc repro` with its trainings done by `jobs` processes, or by a Dask cluster, then `sync`; errors by run.
 
     A failing cell leaves the others running; what does not need it is completed. StudyError if dvc itself fails.
     """
@@ -36,7 +36,19 @@ def repro(paths: Paths, jobs: int, scheduler: str | None) -> dict[str, str]:
     errors = train_ahead(paths, cells, jobs, scheduler) if cells else {}
     # What failed once fails again in DVC, at the same epoch, and everything else is completed.
     _dvc(paths, "repro", *(["--keep-going"] if errors else []), environment=environment, check=not errors)
+    show_in_mlflow(params, paths)
     return errors
+
+
+def show_in_mlflow(params: Params, paths: Paths) -> None:
+    """`sync`, whose failure is the tracker's and not the study's."""
+    from pipeline.tracking.sync import sync
+
+    try:
+        champion = sync(params, paths).champion
+        print(f"MLflow shows this study; champion: {champion or 'none, no run qualifies'}", flush=True)
+    except StudyError as error:
+        print(f"{error}; the files are complete, and `python -m pipeline sync` tries again", flush=True)
 
 
 def mend_lock(paths: Paths) -> None:

@@ -68,7 +68,7 @@ def describe(client: "MlflowClient", run_id: str, identity: Identity) -> None:
     client.log_batch(run_id, params=[Param(key, str(value)) for key, value in flattened(effective).items()])
     client.log_dict(run_id, effective, "effective_params.yaml")
     client.log_artifact(run_id, str(identity.paths.params))
-    if diff := _git(identity, "diff", "HEAD", "--", ".", *(f":!{name}" for name in RESULTS)):
+    if diff := _git(identity, "diff", "HEAD", "--", ":/", *(f":(top,exclude){name}" for name in RESULTS)):
         client.log_text(run_id, diff, "git.diff")
     # The store keeps 36 characters of a digest; the whole SHA-256 is a tag.
     name = run.recipe.data.dataset

@@ -38,7 +38,7 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             for name, value in CREDENTIALS.items():
                 monkeypatch.setenv(name, value)
             boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="mlflow")
-            backend = f"postgresql://postgres@127.0.0.1:{ports['postgres']}/postgres"
+            backend = f"postgresql+psycopg2://postgres@127.0.0.1:{ports['postgres']}/postgres"
             environment = CREDENTIALS | {"MLFLOW_S3_ENDPOINT_URL": endpoint}
             running.append(mlflow_server(ports["mlflow"], backend, "s3://mlflow/runs", environment))
             monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{ports['mlflow']}")
