@@ -8,12 +8,11 @@ from pipeline.params import Params
 from pipeline.paths import Paths
 from pipeline.prune import leftovers, remove
 
+Study = tuple[Params, Paths]
 OLD = "reference-3-0"
 
 
-def test_what_the_grid_lost_is_found_and_removed_and_the_rest_stays(
-    study: tuple[Params, Paths], trained: tuple
-) -> None:
+def test_what_the_grid_lost_is_found_and_removed_and_the_rest_stays(study: Study, trained: Study) -> None:
     params, paths = study
     (paths.root / "data").symlink_to(trained[1].root / "data")
     assert not any(leftovers(params, paths)), "a study without leftovers has none"
@@ -32,10 +31,10 @@ def test_what_the_grid_lost_is_found_and_removed_and_the_rest_stays(
         assert set(found.outs) == {paths.model(OLD), paths.metrics(OLD)}
         assert found.entries == [f"train@{OLD}"]
         assert found.states == [abandoned.parent], "a training that goes on is none"
-    before = set(paths.root.rglob("*"))
-    remove(found, paths)
+        before = set(paths.root.rglob("*"))
+        remove(found, paths)
+        assert not any(leftovers(params, paths))
     assert set(lockfile.entries(paths.dvc_lock)) == {"fetch", "train@calibrated-2-0"}
     gone = before - set(paths.root.rglob("*"))
     assert gone
     assert all(OLD in str(path) or abandoned.parent in (path, *path.parents) for path in gone)
-    assert not any(leftovers(params, paths))

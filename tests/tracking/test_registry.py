@@ -38,6 +38,7 @@ def set_metrics(paths: Paths, run: str, **values: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
+@pytest.mark.slow
 def test_the_decoder_loads_without_this_code_for_any_batch(study: tuple[Params, Paths], tmp_path: Path) -> None:
     params, paths = study
     sync(params, paths)
