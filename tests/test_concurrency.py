@@ -82,6 +82,10 @@ def test_an_experiment_in_a_temporary_copy_beside_a_repro(clone: Path) -> None:
     assert outputs(clone) == expected
     assert statuses(clone) == ["FINISHED", "FINISHED"]
     assert "faster" in run(clone, "dvc", "exp", "list").communicate()[0]
+    tags = [found.data.tags for found in store.trainings(store.connect(Paths(clone)), "vae-cifar10")]
+    assert sorted(found.get("dvc_exp_name", "") for found in tags) == ["", "faster"], (
+        "the experiment's name is on its run"
+    )
 
 
 def test_sync_while_a_run_is_trained_leaves_it_alone(clone: Path) -> None:

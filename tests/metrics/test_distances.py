@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import linalg
+from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
 
 from pipeline.metrics.distances import coverage_figures, distances, frechet_distance, kernel_distance
 
@@ -34,6 +35,8 @@ def test_kernel_distance_is_the_unbiased_mmd() -> None:
     expected = off_diagonal(kernel(a, a)) + off_diagonal(kernel(b, b)) - 2 * float(kernel(a, b).mean())
     assert kernel_distance(a, b, seed=0) == pytest.approx(expected, rel=1e-3)
     assert kernel_distance(A, A.flip(0), seed=0) == pytest.approx(0, abs=0.2)
+    theirs = kid_features_to_metric(A, B, kid_subsets=50, kid_subset_size=500, kid_kernel="poly", verbose=False)
+    assert kernel_distance(A, B, seed=0) == pytest.approx(theirs[KEY_METRIC_KID_MEAN], rel=0.05)
 
 
 def test_precision_and_recall_of_equal_and_of_distant_sets() -> None:
