@@ -32,7 +32,7 @@ from pipeline.tracking import store
 from pipeline.tracking.sync import sync
 
 # Long enough for kills to land inside the epochs, not only in the imports.
-EPOCHS = {"train": {"epochs": 100}}
+EPOCHS = {"train": {"epochs": 100}, "variants": {"reference": {"train": {"epochs": 100}}}}
 EPOCHS_TAKE = 7.0  # seconds, about
 WAYS = ("SIGKILL everything", "SIGKILL the stage", "SIGTERM the stage", "SIGINT everything")
 
@@ -132,7 +132,8 @@ def check_tracker(study: Path) -> None:
     for run in runs:
         assert run.info.status == "FINISHED", run.info
         steps = [metric.step for metric in client.get_metric_history(run.info.run_id, store.STEP_METRIC)]
-        assert steps == list(range(1, params.train.epochs + 1)), (run.info.run_name, steps)
+        epochs = params.run(run.info.run_name).recipe.train.epochs
+        assert steps == list(range(1, epochs + 1)), (run.info.run_name, steps)
 
 
 def torture(kills: int, seed: int, root: Path) -> None:
