@@ -1,6 +1,5 @@
 """The demo's own workspace, .demo/: the same pipeline and grid with the small parameters of demo.yaml."""
 
-import io
 import os
 import shutil
 import subprocess
@@ -10,7 +9,7 @@ from typing import Any
 from pipeline import StudyError, atomic
 from pipeline.grid import repro
 from pipeline.params import overlaid
-from pipeline.params_yaml import load, read_yaml
+from pipeline.params_yaml import dumped, load, read_yaml
 from pipeline.paths import Paths
 
 WORKSPACE = Path(".demo")
@@ -37,8 +36,6 @@ def run_demo(root: Path) -> Path:
 
 def prepare(root: Path, workspace: Path, changes: dict[str, Any], dvc_config: str) -> None:
     """Lay params.yaml with `changes`, dvc.yaml, the code and a DVC repository of its own into the workspace."""
-    from ruamel.yaml import YAML
-
     workspace.mkdir(exist_ok=True)
     if not (workspace / ".dvc").exists():
         subprocess.run(["dvc", "init", "--no-scm", "--quiet"], cwd=workspace, check=True)
@@ -48,7 +45,5 @@ def prepare(root: Path, workspace: Path, changes: dict[str, Any], dvc_config: st
     for name in (".dvcignore", "dvc.yaml"):
         shutil.copyfile(root / name, workspace / name)
     atomic.write_text(workspace / ".dvc" / "config", dvc_config)
-    text = io.StringIO()
-    YAML().dump(overlaid(read_yaml(root / "params.yaml"), changes), text)
-    atomic.write_text(workspace / "params.yaml", text.getvalue())
+    atomic.write_text(workspace / "params.yaml", dumped(overlaid(read_yaml(root / "params.yaml"), changes)))
     load(workspace / "params.yaml")

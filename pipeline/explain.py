@@ -4,6 +4,7 @@ DVC's own `status` stops at the first stale stage; here what follows from it is 
 a stage whose command, parameters and dependencies it has seen before takes no time, and what it gave is known.
 """
 
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 from statistics import mean
@@ -29,7 +30,7 @@ class Step(NamedTuple):
 
 
 class Made(NamedTuple):
-    """What a stage is made of now: its command, parameters, and the MD5 of each dependency, None if it will change."""
+    """What a stage is made of: its command, flat parameters, and each dependency's MD5, None if it will change."""
 
     cmd: str
     params: dict[str, Any]
@@ -47,7 +48,7 @@ def explain(params: Params, paths: Paths) -> list[Step]:
         stages = list(TopologicalSorter({stage: list(graph.successors(stage)) for stage in graph}).static_order())
     except DvcException as error:
         raise StudyError(f"dvc.yaml cannot be read: {error}") from None
-    locked, seen = lockfile.entries(paths.dvc_lock), run_cache(Path(repo.cache.local.path).parent.parent / "runs")
+    locked, seen = lockfile.entries(paths.dvc_lock), cache(lambda: run_cache(repo))
     produced: Hashes = {}
     steps = []
     for stage in stages:
@@ -56,7 +57,7 @@ def explain(params: Params, paths: Paths) -> list[Step]:
         reasons = differences(now, entry) + damaged(stage)
         known = None if reasons else entry
         if reasons and None not in now.deps.values():
-            known = next((old for old in seen if is_made_of(old, now) and in_cache(repo, old)), None)
+            known = next((old for old in seen() if made_of(old) == now and in_cache(repo, old)), None)
         state = "fresh" if not reasons else "cached" if known else "runs"
         produced |= {out.def_path: lockfile.outs(known).get(out.def_path) if known else None for out in stage.outs}
         seconds = usual_seconds(stage.addressing, params, paths) if state == "runs" else 0.0
@@ -68,7 +69,7 @@ def current_params(stage: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for dependency in stage.params:
         found |= dependency.read_params()
-    return found
+    return flattened(found)
 
 
 def current_deps(stage: Any, produced: Hashes) -> Hashes:
@@ -92,23 +93,21 @@ def differences(now: Made, entry: dict[str, Any] | None) -> list[str]:
     """Why a stage is not what its lock entry says; empty if it is."""
     if entry is None:
         return ["was never run here"]
-    reasons = [] if now.cmd == entry["cmd"] else [f"command: {entry['cmd']} -> {now.cmd}"]
-    before = flattened({key: value for values in entry.get("params", {}).values() for key, value in values.items()})
-    after = flattened(now.params)
+    was = made_of(entry)
+    reasons = [] if now.cmd == was.cmd else [f"command: {was.cmd} -> {now.cmd}"]
     reasons += [
-        f"{key}: {before.get(key, 'absent')} -> {after.get(key, 'absent')}"
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key, "absent") != after.get(key, "absent")
+        f"{key}: {was.params.get(key, 'absent')} -> {now.params.get(key, 'absent')}"
+        for key in sorted(was.params.keys() | now.params.keys())
+        if was.params.get(key, "absent") != now.params.get(key, "absent")
     ]
-    old = {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}
-    for path in sorted(now.deps.keys() | old.keys()):
-        if path not in now.deps or path not in old:
+    for path in sorted(now.deps.keys() | was.deps.keys()):
+        if path not in now.deps or path not in was.deps:
             reasons.append(f"{path} is {'a new' if path in now.deps else 'no longer a'} dependency")
         elif now.deps[path] is None:
             reasons.append(f"{path} will be made anew")
-        elif now.deps[path] != old[path]:
+        elif now.deps[path] != was.deps[path]:
             kind = "code" if path.startswith("pipeline") else "data"
-            reasons.append(f"{kind} {path}: {old[path][:8]} -> {str(now.deps[path])[:8]}")
+            reasons.append(f"{kind} {path}: {str(was.deps[path])[:8]} -> {str(now.deps[path])[:8]}")
     return reasons
 
 
@@ -123,16 +122,17 @@ def damaged(stage: Any) -> list[str]:
     return reasons
 
 
-def run_cache(folder: Path) -> list[dict[str, Any]]:
+def run_cache(repo: Any) -> list[dict[str, Any]]:
     """Everything that DVC's run cache remembers, newest first."""
+    folder = Path(repo.cache.local.path).parent.parent / "runs"
     files = [path for path in folder.glob("*/*/*") if path.is_file() and path.suffix != ".tmp"]
     return [read_yaml(path) for path in sorted(files, key=lambda path: path.stat().st_mtime, reverse=True)]
 
 
-def is_made_of(old: dict[str, Any], now: Made) -> bool:
-    params = {key: value for values in old.get("params", {}).values() for key, value in values.items()}
-    deps = {dep["path"]: dep["md5"] for dep in old.get("deps", [])}
-    return (old["cmd"], flattened(params), deps) == (now.cmd, flattened(now.params), now.deps)
+def made_of(entry: dict[str, Any]) -> Made:
+    """What an entry of dvc.lock or of the run cache was made of."""
+    params = {key: value for values in entry.get("params", {}).values() for key, value in values.items()}
+    return Made(entry["cmd"], flattened(params), {**lockfile.deps(entry)})
 
 
 def in_cache(repo: Any, entry: dict[str, Any]) -> bool:
@@ -170,7 +170,7 @@ def told(steps: list[Step]) -> list[str]:
     lines = []
     for step in steps:
         if step.state != "fresh":
-            took = {"cached": "from the run cache"}.get(step.state, duration(step.seconds))
+            took = "from the run cache" if step.state == "cached" else duration(step.seconds)
             lines.append(f"{step.stage}: {step.state}, {took}: {'; '.join(step.reasons)}")
     count = {state: sum(step.state == state for step in steps) for state in ("fresh", "cached", "runs")}
     known = sum(step.seconds or 0.0 for step in steps)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.progress import Progress, TaskID
 
-from pipeline import StudyError
+from pipeline import StudyError, first_line
 from pipeline.params import Params
 from pipeline.params_yaml import load, read_yaml
 from pipeline.paths import Paths
@@ -56,7 +56,7 @@ def mend_lock(paths: Paths) -> None:
 
     Nothing is lost: DVC's run cache has the outputs of every stage that was finished, and writes the entries again.
     """
-    lock = paths.root / "dvc.lock"
+    lock = paths.dvc_lock
     try:
         whole = not lock.exists() or {"schema", "stages"} <= read_yaml(lock).keys()
     except StudyError:
@@ -87,7 +87,7 @@ def train_ahead(paths: Paths, cells: list[str], jobs: int, scheduler: str | None
         errors = {}
         for future in as_completed(futures):
             if error := future.exception():
-                errors[futures[future]] = (str(error).strip() or type(error).__name__).splitlines()[0]
+                errors[futures[future]] = first_line(error)
     return errors
 
 

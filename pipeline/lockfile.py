@@ -1,11 +1,10 @@
 """dvc.lock: what each stage was last made of and gave; read, cut down to some stages, and laid over another."""
 
-import io
 from pathlib import Path
 from typing import Any
 
 from pipeline import atomic
-from pipeline.params_yaml import read_yaml
+from pipeline.params_yaml import dumped, read_yaml
 
 Entries = dict[str, dict[str, Any]]
 
@@ -20,22 +19,21 @@ def outs(entry: dict[str, Any]) -> dict[str, str]:
     return {out["path"]: out["md5"] for out in entry.get("outs", [])}
 
 
-def of_run(lock: Path, run: str) -> Entries:
+def deps(entry: dict[str, Any]) -> dict[str, str]:
+    """MD5 by path of what a stage was made of."""
+    return {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}
+
+
+def of_run(found: Entries, run: str) -> Entries:
     """The entries that a run's files come from: the data, the baselines, and the run's own stages."""
     wanted = ("fetch", "baselines", *(f"{stage}@{run}" for stage in ("train", "sample", "evaluate")))
-    found = entries(lock)
     return {stage: found[stage] for stage in wanted if stage in found}
 
 
-def dumped(stages: Entries) -> str:
-    from ruamel.yaml import YAML
-
-    text = io.StringIO()
-    yaml = YAML()
-    yaml.default_flow_style = False
-    yaml.dump({"schema": "2.0", "stages": stages}, text)
-    return text.getvalue()
+def text(stages: Entries) -> str:
+    """What dvc.lock says of these stages."""
+    return dumped({"schema": "2.0", "stages": stages})
 
 
 def write(lock: Path, stages: Entries) -> None:
-    atomic.write_text(lock, dumped(stages))
+    atomic.write_text(lock, text(stages))

@@ -1,5 +1,6 @@
 """Read params.yaml, and say in a line or two what is wrong with it; its only reader."""
 
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise StudyError(f"{path}: expected sections such as `study:` and `train:`, found {type(document).__name__}")
     return document
+
+
+def dumped(document: dict[str, Any]) -> str:
+    """A mapping as the YAML text that `read_yaml` reads."""
+    from ruamel.yaml import YAML
+
+    text = io.StringIO()
+    YAML().dump(document, text)
+    return text.getvalue()
 
 
 def load(path: Path = Path("params.yaml")) -> Params:

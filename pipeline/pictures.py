@@ -14,22 +14,27 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
 
 
-def mosaic(rows: np.ndarray) -> bytes:
-    """A PNG of images uint8 [rows, columns, C, H, W], edge to edge; C is 3 or 1."""
+def canvas(rows: np.ndarray) -> Image.Image:
+    """Images uint8 [rows, columns, C, H, W] as one, edge to edge; C is 3 or 1."""
     count, columns, channels, height, width = rows.shape
-    canvas = rows.transpose(0, 3, 1, 4, 2).reshape(count * height, columns * width, channels)
+    pixels = rows.transpose(0, 3, 1, 4, 2).reshape(count * height, columns * width, channels)
+    return Image.fromarray(pixels if channels == 3 else pixels[:, :, 0])
+
+
+def mosaic(rows: np.ndarray) -> bytes:
+    """The PNG of such a canvas."""
     file = io.BytesIO()
-    Image.fromarray(canvas if channels == 3 else canvas[:, :, 0]).save(file, format="PNG")
+    canvas(rows).save(file, format="PNG")
     return file.getvalue()
 
 
 def tiles(path: Path, side: int = 32) -> np.ndarray:
     """The images [rows, columns, C, side, side] of a mosaic; StudyError if it is not one."""
     try:
-        canvas = np.asarray(Image.open(path, formats=["PNG"]))
-        canvas = canvas if canvas.ndim == 3 else canvas[:, :, None]
-        height, width, channels = canvas.shape
-        grid = canvas.reshape(height // side, side, width // side, side, channels)
+        pixels = np.asarray(Image.open(path, formats=["PNG"]))
+        pixels = pixels if pixels.ndim == 3 else pixels[:, :, None]
+        height, width, channels = pixels.shape
+        grid = pixels.reshape(height // side, side, width // side, side, channels)
         return grid.transpose(0, 2, 4, 1, 3)
     except (OSError, ValueError, SyntaxError) as error:
         raise StudyError(f"{path} is missing or damaged: {error}; run `dvc repro`") from None

@@ -6,10 +6,11 @@ here comes back by naming the run again.
 
 import shutil
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pipeline import StudyError, lockfile
 from pipeline.alone import is_held
+from pipeline.data.datasets import load
 from pipeline.params import Params
 from pipeline.paths import Paths
 from pipeline.reading import read_json
@@ -39,13 +40,13 @@ def states(params: Params, paths: Paths) -> list[Path]:
     from pipeline.stages.train import fingerprint_of
 
     try:
-        current: set[Any] = {fingerprint_of(run, paths) for run in params.runs}
-        current |= {read_json(paths.model(run.name) / "model.json").get("fingerprint") for run in params.runs
-                    if paths.model(run.name).exists()}  # fmt: skip  # one set
+        would_get = {fingerprint_of(run, load(paths.dataset(run.recipe.data.dataset))) for run in params.runs}
+        models = [paths.model(run.name) for run in params.runs if paths.model(run.name).exists()]
+        have = {read_json(model / "model.json").get("fingerprint") for model in models}
     except StudyError:
         return []  # without the data no fingerprint is known, and nothing is safe to remove
     found = [path.parent for path in sorted(paths.states.glob("*/lock"))]
-    return [path for path in found if path.name not in current and not is_held(path / "lock")]
+    return [path for path in found if path.name not in would_get | have and not is_held(path / "lock")]
 
 
 def remove(found: Leftovers, paths: Paths) -> None:

@@ -72,11 +72,10 @@ def code(origin: Origin, paths: Paths) -> tuple[list[str], list[str]]:
 
 def files(stages: lockfile.Entries, paths: Paths) -> tuple[list[str], list[str]]:
     """Bring every output of the lock entries back: from DVC's cache, else from its remote."""
-    targets = list(stages)
-    if _run(paths, "dvc", "checkout", *targets).returncode and _run(paths, "dvc", "remote", "list").stdout.strip():
-        _run(paths, "dvc", "pull", *targets)
     from dvc.repo import Repo
 
+    if _run(paths, "dvc", "checkout", *stages).returncode and _run(paths, "dvc", "remote", "list").stdout.strip():
+        _run(paths, "dvc", "pull", *stages)
     outs = {out.def_path: out for stage in Repo(str(paths.root)).index.stages for out in stage.outs}
     brought, absent = [], []
     for entry in stages.values():

@@ -5,14 +5,15 @@ import hashlib
 import os
 import shutil
 import struct
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
-from ruamel.yaml import YAML
 
+from pipeline.demo import prepare
 from pipeline.params import Params, overlaid
-from pipeline.params_yaml import load, read_yaml
+from pipeline.params_yaml import dumped, load, read_yaml
 from pipeline.paths import Paths
 from pipeline.stages import baselines, evaluate, fetch, report, sample, train
 
@@ -21,6 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CASES = int(os.environ.get("FUZZ_CASES", "60"))
 # A DVC repository of its own, without git and without a word to anybody.
 DVC_CONFIG = "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n"
+# Who commits in the repositories that tests make.
+IDENTITY = {f"GIT_{who}_{what}": f"{who}@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
 def clean_environment() -> dict[str, str]:
@@ -32,6 +35,15 @@ def outputs(root: Path) -> dict[str, str]:
     """SHA-256 of every file under data/, models/ and reports/, hidden leftovers included."""
     files = [path for part in ("data", "models", "reports") for path in (root / part).rglob("*") if path.is_file()]
     return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def git_study(root: Path, changes: dict, dvc_config: str = "") -> None:
+    """A small study in a git repository of its own, with the code in it as in any clone; nothing is committed."""
+    prepare(ROOT, root, overlaid(SMALL, changes), DVC_CONFIG.replace("    no_scm = true\n", "") + dvc_config)
+    (root / "pipeline").unlink()
+    shutil.copytree(ROOT / "pipeline", root / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / ".gitignore", root)
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
 
 
 class Bomb:
@@ -108,8 +120,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, mnist_root: Path) -> tuple
     changes = overlaid(SMALL, {"data": {"source": str(mnist_root)}})
     document = overlaid(read_yaml(ROOT / "params.yaml"), changes)
     params = Params.model_validate(document)
-    with (root / "params.yaml").open("w") as file:
-        YAML().dump(document, file)
+    (root / "params.yaml").write_text(dumped(document))
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.delenv("DVC_ROOT", raising=False)

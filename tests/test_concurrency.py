@@ -6,17 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment, outputs
+from conftest import IDENTITY, clean_environment, git_study, outputs
 
-from pipeline.demo import prepare
-from pipeline.params import overlaid
 from pipeline.params_yaml import load
 from pipeline.paths import Paths
 from pipeline.tracking import store
 
 pytestmark = pytest.mark.slow
 TRAINING = "train@calibrated-2-0"
-IDENTITY = {f"GIT_{who}_{what}": f"{who}@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +21,7 @@ def committed(tmp_path_factory: pytest.TempPathFactory, mnist_root: Path) -> Pat
     """A committed small study that has run once, with the code in it as in any clone."""
     root = tmp_path_factory.mktemp("committed")
     changes = {"study": {"variants": ["calibrated"]}, "data": {"source": str(mnist_root)}, "train": {"epochs": 30}}
-    prepare(ROOT, root, overlaid(SMALL, changes), DVC_CONFIG.replace("    no_scm = true\n", ""))
-    (root / "pipeline").unlink()
-    shutil.copytree(ROOT / "pipeline", root / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / ".gitignore", root)
-    assert run(root, "git", "init", "-q").wait() == 0
+    git_study(root, changes)
     assert run(root, "dvc", "repro").wait() == 0
     assert run(root, "git", "add", "-A").wait() == 0
     assert run(root, "git", "commit", "-qm", "A small study").wait() == 0

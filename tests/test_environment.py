@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from ruamel.yaml import YAML
 
 from pipeline.params import Params
+from pipeline.params_yaml import dumped
 from pipeline.paths import Paths
 
 pytestmark = pytest.mark.slow
@@ -24,8 +24,7 @@ def workspace(trained: tuple[Params, Paths], tmp_path: Path) -> Path:
     params, paths = trained
     root = tmp_path / "тека з пробілами"
     shutil.copytree(paths.root, root, ignore=shutil.ignore_patterns(".runs", "mlflow.db", "mlartifacts"))
-    with (root / "params.yaml").open("w") as file:
-        YAML().dump(params.model_dump(), file)
+    (root / "params.yaml").write_text(dumped(params.model_dump()))
     return root
 
 

@@ -14,13 +14,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment, outputs
+from conftest import IDENTITY, clean_environment, git_study, outputs
 from mlflow import MlflowClient
-from ruamel.yaml import YAML
 
-from pipeline.demo import prepare
 from pipeline.params import overlaid
-from pipeline.params_yaml import load, read_yaml
+from pipeline.params_yaml import dumped, load, read_yaml
 from pipeline.paths import Paths
 from pipeline.tracking import store
 from pipeline.tracking.sync import differences
@@ -28,7 +26,6 @@ from pipeline.tracking.sync import differences
 pytestmark = pytest.mark.slow
 NAME = "calibrated-2-0"
 VIEWS = itertools.count(1)
-IDENTITY = {f"GIT_{who}_{what}": f"{who}@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
 def run(root: Path, *command: str, env: dict[str, str] | None = None, fails: bool = False) -> str:
@@ -42,9 +39,8 @@ def ours(root: Path, *words: str, env: dict[str, str] | None = None, fails: bool
     return run(root, sys.executable, "-m", "pipeline", *words, env=env, fails=fails)
 
 
-def set_value(root: Path, changes: dict) -> None:
-    with (root / "params.yaml").open("w") as file:
-        YAML().dump(changes, file)
+def set_params(root: Path, document: dict) -> None:
+    (root / "params.yaml").write_text(dumped(document))
 
 
 @pytest.fixture
@@ -54,12 +50,7 @@ def repository(tmp_path: Path, mnist_root: Path, monkeypatch: pytest.MonkeyPatch
     root = tmp_path / "study with Кирилиця"
     changes = {"study": {"variants": ["calibrated"]}, "data": {"source": str(mnist_root)}, "train": {"epochs": 2}}
     remote = f"    remote = shared\n['remote \"shared\"']\n    url = {tmp_path / 'remote'}\n"
-    # Unlike the others this study lives in git.
-    prepare(ROOT, root, overlaid(SMALL, changes), DVC_CONFIG.replace("    no_scm = true\n", "") + remote)
-    (root / "pipeline").unlink()
-    shutil.copytree(ROOT / "pipeline", root / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / ".gitignore", root)
-    run(root, "git", "init", "-q")
+    git_study(root, changes, remote)
     return root
 
 
@@ -136,7 +127,7 @@ def test_the_whole_life_of_a_study(repository: Path, tmp_path: Path) -> None:
     assert rebuilt[fingerprint] == first[fingerprint], "a deleted store comes back with the same comparison"
     agree(root)
 
-    set_value(root, overlaid(original, {"train": {"learning_rate": 0.002}}))
+    set_params(root, overlaid(original, {"train": {"learning_rate": 0.002}}))
     told = ours(root, "explain")
     assert f"train@{NAME}: runs, about " in told
     assert "train.learning_rate: 0.001 -> 0.002" in told
@@ -149,7 +140,7 @@ def test_the_whole_life_of_a_study(repository: Path, tmp_path: Path) -> None:
     changed = outputs(root)
     agree(root)
 
-    set_value(root, original)
+    set_params(root, original)
     told = ours(root, "explain")
     assert f"train@{NAME}: cached, from the run cache" in told
     assert f"evaluate@{NAME}: cached" in told
@@ -172,7 +163,7 @@ def test_the_whole_life_of_a_study(repository: Path, tmp_path: Path) -> None:
 
 def killed_training(root: Path, original: dict) -> None:
     """Start a longer training and kill it once MLflow says that it runs."""
-    set_value(root, overlaid(original, {"train": {"epochs": 500}}))
+    set_params(root, overlaid(original, {"train": {"epochs": 500}}))
     command = [sys.executable, "-m", "pipeline.stages", "train", NAME]
     process = subprocess.Popen(command, cwd=root, env=clean_environment(), stdout=subprocess.DEVNULL)
     end = time.monotonic() + 120
@@ -181,7 +172,7 @@ def killed_training(root: Path, original: dict) -> None:
         time.sleep(0.5)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    set_value(root, original)
+    set_params(root, original)
 
 
 def restored_elsewhere(root: Path, second: Path, fingerprint: str, expected: dict[str, str]) -> None:

@@ -21,12 +21,12 @@ from pathlib import Path
 
 import psutil
 from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment, outputs, write_mnist
-from ruamel.yaml import YAML
 
+from pipeline import lockfile
 from pipeline.demo import prepare
 from pipeline.grid import mend_lock
 from pipeline.params import overlaid
-from pipeline.params_yaml import load, read_yaml
+from pipeline.params_yaml import load
 from pipeline.paths import Paths
 from pipeline.reading import read_json
 from pipeline.tracking import store
@@ -100,10 +100,9 @@ def kill_once(study: Path, stage: str, instant: float, way: str, after_checkpoin
 def forget(study: Path, stage: str) -> None:
     """Make DVC forget that it ever ran the stage (all of them: ""), or it would restore the outputs instead."""
     shutil.rmtree(study / ".dvc" / "cache" / "runs", ignore_errors=True)
-    lock = read_yaml(study / "dvc.lock")
-    lock["stages"] = {name: entry for name, entry in lock["stages"].items() if stage not in ("", name)}
-    with (study / "dvc.lock").open("w") as file:
-        YAML().dump(lock, file)
+    lock = Paths(study).dvc_lock
+    kept = {name: entry for name, entry in lockfile.entries(lock).items() if stage not in ("", name)}
+    lockfile.write(lock, kept)
 
 
 def stages_of(pid: int) -> list[psutil.Process]:

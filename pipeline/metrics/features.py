@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline import StudyError
+from pipeline import StudyError, first_line
 
 ExtractorName = Literal["efficientnet-lite0", "inception"]
 Extract = Callable[[Tensor], Tensor]
@@ -59,9 +59,9 @@ def _inception(weights: str | None) -> Extract:
         network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=weights)
     # Downloading fails in many ways; unreadable weights in many others.
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)[:150]
         raise StudyError(
-            f"the Inception weights cannot be had ({reason[:150]}); put pt_inception-2015-12-05-6726825d.pth somewhere "
+            f"the Inception weights cannot be had ({reason}); put pt_inception-2015-12-05-6726825d.pth somewhere "
             "and name it in evaluate.extractor_weights, or set evaluate.extractor to efficientnet-lite0"
         ) from None
     return lambda images: network(images)[0]

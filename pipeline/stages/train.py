@@ -59,14 +59,13 @@ def prepare(run: Run, params: Params, paths: Paths) -> Job:
     train_images = torch.from_numpy(dataset.train_images[chosen.numpy()]).to(device)
     validation_images = torch.from_numpy(dataset.train_images[held_out.numpy()]).to(device)
     state = blank(run, list(train_images.shape[1:]), steps_of(train_images, run), device, team)
-    tracked = Identity(run, fingerprint_of(run, paths), dataset.sha256, params.tracking.experiment, paths)
+    tracked = Identity(run, fingerprint_of(run, dataset), dataset.sha256, params.tracking.experiment, paths)
     return Job(tracked, state, train_images, validation_images)
 
 
-def fingerprint_of(run: Run, paths: Paths) -> str:
+def fingerprint_of(run: Run, dataset: datasets.Dataset) -> str:
     """The identity that training `run` here and now would have."""
-    sha256 = datasets.load(paths.dataset(run.recipe.data.dataset)).sha256
-    return fingerprint(run, sha256, choose_device().type, torch.__version__)
+    return fingerprint(run, dataset.sha256, choose_device().type, torch.__version__)
 
 
 def steps_of(train_images: torch.Tensor, run: Run) -> int:

@@ -1,6 +1,5 @@
 """What of a run's files goes to its MLflow run: metrics, verdict, model, pictures, curves."""
 
-import io
 import re
 import tempfile
 from pathlib import Path
@@ -8,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from pipeline import StudyError, lockfile
 from pipeline.params import Run
 from pipeline.paths import Paths
-from pipeline.pictures import mosaic, tiles
+from pipeline.pictures import canvas, tiles
 from pipeline.reading import read_csv, read_json
 from pipeline.tracking.description import Identity, timing
 from pipeline.tracking.store import log_metrics, logged_epochs, open_run, say_outage
@@ -40,14 +38,17 @@ def log_evaluation(identity: Identity) -> None:
     """Mirror an evaluated run; an outage of the tracker is said and stops nothing."""
     try:
         client, run_id = open_run(identity, reopen=False)
-        log_files(client, run_id, identity, renew=True)
+        log_files(client, run_id, identity, lockfile.entries(identity.paths.dvc_lock), renew=True)
     # Whatever the tracker throws must not fail a stage whose files are whole.
     except Exception as error:
         say_outage(error)
 
 
-def log_files(client: "MlflowClient", run_id: str, identity: Identity, renew: bool) -> int:
-    """Log what the run's files say and the store lacks, or with `renew` all artifacts; returns how much was added."""
+def log_files(client: "MlflowClient", run_id: str, identity: Identity, locked: lockfile.Entries, renew: bool) -> int:
+    """Log what the run's files say and the store lacks, or with `renew` all artifacts; returns how much was added.
+
+    `locked` has the entries of dvc.lock, the run's own among them.
+    """
     paths, name = identity.paths, identity.run.name
     history = read_csv(paths.model(name) / "history.csv")
     added = _log_history(client, run_id, identity, history)
@@ -55,7 +56,7 @@ def log_files(client: "MlflowClient", run_id: str, identity: Identity, renew: bo
         results = read_json(paths.metrics(name)) | _times(identity)
         added += _log_results(client, run_id, results, step=len(history))
     added += _log_evolution(client, run_id, paths.model(name) / "evolution.png")
-    added += _log_lock(client, run_id, lockfile.of_run(paths.dvc_lock, name))
+    added += _log_lock(client, run_id, lockfile.of_run(locked, name))
     with tempfile.TemporaryDirectory() as folder:
         curves = _curves(history, name, Path(folder) / "loss_curves.png")
         artifacts = {
@@ -116,8 +117,7 @@ def _log_evolution(client: "MlflowClient", run_id: str, path: Path) -> int:
     originals, *epochs = tiles(path)
     missing = [(step, row) for step, row in enumerate(epochs, start=1) if step not in logged]
     for step, row in missing:
-        image = Image.open(io.BytesIO(mosaic(np.stack([originals, row]))))
-        client.log_image(run_id, image, key=EVOLUTION, step=step)
+        client.log_image(run_id, canvas(np.stack([originals, row])), key=EVOLUTION, step=step)
     return len(missing)
 
 
@@ -127,7 +127,7 @@ def _log_lock(client: "MlflowClient", run_id: str, entries: lockfile.Entries) ->
     known = client.get_run(run_id).data.tags
     changed = {key: md5 for key, md5 in hashes.items() if known.get(key) != md5}
     if changed:
-        client.log_text(run_id, lockfile.dumped(entries), "dvc.lock")
+        client.log_text(run_id, lockfile.text(entries), "dvc.lock")
     for key, md5 in changed.items():
         client.set_tag(run_id, key, md5)
     return len(changed)

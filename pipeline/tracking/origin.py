@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pipeline import StudyError
+from pipeline import StudyError, first_line
 from pipeline.paths import Paths
 from pipeline.tracking.store import connect, store_uri, trainings
 
@@ -42,8 +42,8 @@ def origin_of(wanted: str, experiment: str, paths: Paths, folder: Path) -> Origi
         raise
     # The tracker's own errors are many (REST, SQL, sockets); each is one reason for the person to read.
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise StudyError(f"run {wanted} cannot be read from MLflow at {store_uri(paths)}: {reason[:200]}") from error
+        reason = first_line(error)[:200]
+        raise StudyError(f"run {wanted} cannot be read from MLflow at {store_uri(paths)}: {reason}") from error
 
 
 def _find(client: "MlflowClient", wanted: str, experiment: str) -> "Run":

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.checkpoint import load_model
 from pipeline.params import Params
 from pipeline.paths import Paths
 from pipeline.reading import read_json
@@ -65,6 +64,8 @@ def _active(uri: str, experiment_id: str) -> Iterator[None]:
 def _decoder(identity: Identity) -> "torch.nn.Module":
     import torch
 
+    from pipeline.checkpoint import load_model
+
     class Decoder(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -92,7 +93,7 @@ def crown(client: "MlflowClient", params: Params, paths: Paths, run_ids: dict[st
         client.create_registered_model(registered)
     versions = {version.run_id: version for version in client.search_model_versions(f"name = '{registered}'")}
     aliases = client.get_registered_model(registered).aliases
-    reigning = next((v for v in versions.values() if str(v.version) == str(aliases.get("champion"))), None)
+    reigning = client.get_model_version(registered, aliases["champion"]) if "champion" in aliases else None
     if reigning and reigning.run_id == run_ids[best]:
         return best
     version = versions.get(run_ids[best]) or _register(client, registered, run_ids[best])

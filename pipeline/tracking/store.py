@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from pipeline import first_line
 from pipeline.alone import is_held
 from pipeline.paths import Paths
 from pipeline.tracking.description import Identity, describe, tags
@@ -61,11 +62,10 @@ def connect(paths: Paths) -> "MlflowClient":
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     from mlflow import MlflowClient
 
-    uri = store_uri(paths)
-    _, local, database = uri.partition("sqlite:///")
-    if local and not Path(database).exists():
-        _make_database(Path(database))
-    return MlflowClient(tracking_uri=uri)
+    database = _local_database(paths)
+    if database and not database.exists():
+        _make_database(database)
+    return MlflowClient(tracking_uri=store_uri(paths))
 
 
 def _make_database(path: Path) -> None:
@@ -85,14 +85,20 @@ def store_uri(paths: Paths) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.tracking_database}"
 
 
+def _local_database(paths: Paths) -> Path | None:
+    """The store's SQLite file; None where the store is a server."""
+    _, local, database = store_uri(paths).partition("sqlite:///")
+    return Path(database) if local else None
+
+
 def _experiment(client: "MlflowClient", identity: Identity) -> str:
     from mlflow.exceptions import MlflowException
 
     if existing := client.get_experiment_by_name(identity.experiment):
         return existing.experiment_id
     # Beside a local database the artifacts need a place; a server chooses its own.
-    _, local, database = store_uri(identity.paths).partition("sqlite:///")
-    location = (Path(database).resolve().parent / "mlartifacts").as_uri() if local else None
+    database = _local_database(identity.paths)
+    location = (database.resolve().parent / "mlartifacts").as_uri() if database else None
     try:
         # The kind opens the UI on the runs' table instead of on MLflow's pages for language models.
         kind = {"mlflow.experimentKind": "custom_model_development"}
@@ -143,9 +149,8 @@ def may_be_running(training_lock: str) -> bool:
 
 
 def say_outage(error: Exception) -> None:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     print(
-        f"MLflow could not be written ({reason[:200]}); every file is complete without it, and "
+        f"MLflow could not be written ({first_line(error)[:200]}); every file is complete without it, and "
         "`python -m pipeline sync` will add what is missing",
         flush=True,
     )

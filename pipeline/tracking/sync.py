@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pipeline import StudyError
+from pipeline import StudyError, first_line, lockfile
 from pipeline.params import Params
 from pipeline.paths import Paths
 from pipeline.reading import read_json
@@ -35,13 +35,14 @@ def sync(params: Params, paths: Paths) -> Synced:
         raise
     # The tracker's own errors are many (REST, SQL, sockets); each is one reason for the person to read.
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise StudyError(f"MLflow at {store_uri(paths)} cannot be brought up to date: {reason[:200]}") from error
+        reason = first_line(error)[:200]
+        raise StudyError(f"MLflow at {store_uri(paths)} cannot be brought up to date: {reason}") from error
 
 
 def _sync(params: Params, paths: Paths) -> Synced:
     added: dict[str, int] = {}
     missing, current = [], {}
+    locked = lockfile.entries(paths.dvc_lock)
     for run in params.runs:
         if not (paths.model(run.name) / "model.json").exists():
             missing.append(run.name)
@@ -49,7 +50,8 @@ def _sync(params: Params, paths: Paths) -> Synced:
         identity = identity_of(run.name, params.tracking.experiment, paths)
         client, run_id = open_run(identity, reopen=False)
         current[run.name] = run_id
-        added[run.name] = log_files(client, run_id, identity, renew=False) + log_decoder(client, run_id, identity)
+        added[run.name] = log_files(client, run_id, identity, locked, renew=False)
+        added[run.name] += log_decoder(client, run_id, identity)
     client = connect(paths)
     closed = _mark(client, params.tracking.experiment, set(current.values()))
     return Synced(added, closed, missing, crown(client, params, paths, current))
@@ -62,7 +64,7 @@ def differences(params: Params, paths: Paths) -> list[str]:
         known = trainings(client, params.tracking.experiment)
     # The tracker's own errors are many; none of them is the report's.
     except Exception as error:
-        return [f"MLflow cannot be asked: {(str(error).strip() or type(error).__name__).splitlines()[0][:200]}"]
+        return [f"MLflow cannot be asked: {first_line(error)[:200]}"]
     found = []
     for run in params.runs:
         fingerprint = identity_of(run.name, params.tracking.experiment, paths).fingerprint

@@ -13,7 +13,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 Process = subprocess.Popen[bytes]
-QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+
+
+def started(command: list[str], ready: Callable[[], bool], environment: dict[str, str] | None = None) -> Process:
+    """A server that is ready; one that does not get there is not left behind."""
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        wait_until(ready)
+    except BaseException:
+        stop(process)
+        raise
+    return process
 
 
 def free_port() -> int:
@@ -26,16 +38,12 @@ def mlflow_server(port: int, backend: str, artifacts: str, environment: dict[str
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", backend]
     command += ["--artifacts-destination", artifacts, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     inherited = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
-    process = subprocess.Popen(command, env=inherited | environment, **QUIET)
-    wait_until(lambda: answers(f"http://127.0.0.1:{port}/health"))
-    return process
+    return started(command, lambda: answers(f"http://127.0.0.1:{port}/health"), inherited | environment)
 
 
 def s3_server(port: int) -> Process:
     """Moto's S3, in memory."""
-    process = subprocess.Popen([sys.executable, "-m", "moto.server", "-p", str(port)], **QUIET)
-    wait_until(lambda: answers(f"http://127.0.0.1:{port}/"))
-    return process
+    return started([sys.executable, "-m", "moto.server", "-p", str(port)], lambda: answers(f"http://127.0.0.1:{port}/"))
 
 
 def initdb() -> Path | None:
@@ -54,9 +62,7 @@ def postgres_server(folder: Path, port: int) -> Process:
     data = folder / "data"
     subprocess.run([*user, str(tool), "-D", str(data), "-A", "trust", "-U", "postgres"], check=True, stdout=-3)
     command = [str(tool.parent / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", str(folder)]
-    process = subprocess.Popen([*user, *command], **QUIET)
-    wait_until(lambda: accepts(port))
-    return process
+    return started([*user, *command], lambda: accepts(port))
 
 
 def stop(process: Process) -> None:

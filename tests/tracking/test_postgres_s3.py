@@ -34,7 +34,8 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     running = []
     with tempfile.TemporaryDirectory() as folder:
         try:
-            running += [postgres_server(Path(folder), ports["postgres"]), s3_server(ports["s3"])]
+            running.append(postgres_server(Path(folder), ports["postgres"]))
+            running.append(s3_server(ports["s3"]))
             for name, value in CREDENTIALS.items():
                 monkeypatch.setenv(name, value)
             boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="mlflow")
