@@ -11,6 +11,7 @@ from pipeline.params import Run
 DETERMINING = (
     "data/batches.py",
     "model/blocks.py",
+    "model/patches.py",
     "model/pca.py",
     "model/vae.py",
     "objective.py",

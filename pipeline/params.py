@@ -12,6 +12,7 @@ PositiveInt = Annotated[int, Field(gt=0, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 # Arithmetic on a grid of cells needs finite numbers; yaml can spell .nan and .inf.
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Precision = Literal["auto", "fp32", "bf16"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 # Training images in each dataset: the bound of `validation`, `train_images` and `batch_size`.
@@ -100,7 +101,7 @@ class Train(Section):
     clip_grad_norm: PositiveFloat
     scheduler: Scheduler
     augment: Augment
-    precision: Literal["fp32", "bf16"]
+    precision: Precision
     compile: bool
     threads: PositiveInt
     processes: PositiveInt
@@ -183,6 +184,11 @@ class Run(Section):
     @property
     def name(self) -> str:
         return f"{self.variant}-{self.latent_dim}-{self.seed}"
+
+    def computed_in(self, precision: Precision) -> "Run":
+        """The same run with its precision settled."""
+        train = self.recipe.train.model_copy(update={"precision": precision})
+        return self.model_copy(update={"recipe": self.recipe.model_copy(update={"train": train})})
 
     def described(self) -> dict[str, Any]:
         """The run as plain data; where verified images were read from is not part of it."""

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from pipeline.params import Precision
+
 
 class Team(NamedTuple):
     """This process's place among those that train one run; alone unless told otherwise."""
@@ -41,6 +43,18 @@ def choose_device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def settled(precision: Precision, device: torch.device) -> Precision:
+    """What "auto" means on this machine: bf16 where the device computes in it, else fp32."""
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        capabilities = torch.cpu.get_capabilities()
+        native = device.type == "cpu" and (capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return "bf16" if native else "fp32"
 
 
 def assemble(processes: int, device: torch.device) -> tuple[Team, torch.device]:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.model.patches import Double, Halve
+
 Block = Literal["plain", "deeper", "residual"]
 
 
@@ -38,7 +40,7 @@ def encoder_body(image_channels: int, channels: list[int], block: Block) -> nn.S
     """One stride-2 4x4 convolution and ReLU for each entry: [B, C, H, W] -> [B, channels[-1], H/2^n, W/2^n]."""
     layers: list[nn.Module] = []
     for width_in, width_out in pairwise([image_channels, *channels]):
-        layers += [nn.Conv2d(width_in, width_out, 4, stride=2, padding=1)]
+        layers += [Halve(width_in, width_out)]
         layers += [*at_one_resolution(width_out, block), nn.ReLU()]
     return nn.Sequential(*layers)
 
@@ -48,7 +50,7 @@ def decoder_body(image_channels: int, channels: list[int], block: Block) -> nn.S
     layers: list[nn.Module] = []
     for width_in, width_out in pairwise([*reversed(channels), image_channels]):
         layers += [*at_one_resolution(width_in, block)]
-        layers += [nn.ReLU(), nn.ConvTranspose2d(width_in, width_out, 4, stride=2, padding=1)]
+        layers += [nn.ReLU(), Double(width_in, width_out)]
     return nn.Sequential(*layers)
 
 

@@ -84,13 +84,13 @@ class VAE(nn.Module):
         mu, logvar = self.posterior(self.encoder(2 * images - 1).flatten(1)).float().chunk(2, dim=1)
         if self.posterior_variance is not None:
             logvar = torch.full_like(logvar, math.log(self.posterior_variance))
-        return (mu + self.project(images.flatten(1)) if self.linear_path else mu), logvar
+        return (mu + exactly(self.project, images.flatten(1)) if self.linear_path else mu), logvar
 
     def decode(self, z: Tensor) -> Tensor:
         """Codes [B, latent_dim] to the parameters of p(x|z) [B, C, H, W]: logits or means."""
         if not self.linear_path:
             return self.decoder(self.expand(z).unflatten(1, self.code_shape)).float()
-        image = self.restore(z).float().unflatten(1, self.image_shape)
+        image = exactly(self.restore, z).unflatten(1, self.image_shape)
         return image + self.refine(image).float()
 
     def log_scale(self, z: Tensor) -> Tensor | None:
@@ -116,6 +116,12 @@ class VAE(nn.Module):
         mu, logvar = self.encode(images)
         z = mu + torch.exp(0.5 * logvar) * noise
         return Output(self.decode(z), mu, logvar, self.log_scale(z.detach()))
+
+
+def exactly(linear: nn.Linear, x: Tensor) -> Tensor:
+    """A linear map in float32: bfloat16 would round the strongest components by more than the posterior's width."""
+    with torch.autocast(x.device.type, enabled=False):
+        return linear(x.float())
 
 
 def local_noise(latent_dim: int) -> nn.Sequential:

@@ -15,7 +15,7 @@ from pipeline.machine import machine, versions
 from pipeline.params import Params, Run
 from pipeline.paths import Paths
 from pipeline.pictures import mosaic
-from pipeline.processes import assemble, choose_device
+from pipeline.processes import assemble, choose_device, settled
 from pipeline.tracking.description import Identity
 from pipeline.tracking.live import training_run
 from pipeline.training import PICTURED, Epoch, State, begin, blank, fit
@@ -50,6 +50,7 @@ def train_ahead(run: Run, params: Params, paths: Paths, on_epoch: Callable[[Epoc
 
 
 def prepare(run: Run, params: Params, paths: Paths) -> Job:
+    run = settle(run)
     recipe = run.recipe
     team, device = assemble(recipe.train.processes, choose_device())
     # How a sum is split over threads decides its rounding: a run's bytes must not depend on what runs beside it.
@@ -63,9 +64,14 @@ def prepare(run: Run, params: Params, paths: Paths) -> Job:
     return Job(tracked, state, train_images, validation_images)
 
 
+def settle(run: Run) -> Run:
+    """The run with the precision that "auto" means here."""
+    return run.computed_in(settled(run.recipe.train.precision, choose_device()))
+
+
 def fingerprint_of(run: Run, dataset: datasets.Dataset) -> str:
     """The identity that training `run` here and now would have."""
-    return fingerprint(run, dataset.sha256, choose_device().type, torch.__version__)
+    return fingerprint(settle(run), dataset.sha256, choose_device().type, torch.__version__)
 
 
 def steps_of(train_images: torch.Tensor, run: Run) -> int:
