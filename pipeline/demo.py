@@ -31,7 +31,7 @@ def run_demo(root: Path) -> Path:
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{(root / 'mlflow.db').resolve()}")
     if repro(Paths(workspace), os.cpu_count() or 1, scheduler=None):
         raise StudyError("the demo did not finish; the messages above say why. `make demo` continues where it stopped")
-    return workspace / "reports" / "report.md"
+    return workspace / "reports" / "report.html"
 
 
 def prepare(root: Path, workspace: Path, changes: dict[str, Any], dvc_config: str) -> None:

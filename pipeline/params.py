@@ -132,6 +132,7 @@ class Evaluate(Section):
 
 class Report(Section):
     columns: Annotated[int, Field(gt=0, le=32, strict=True)]
+    languages: list[Literal["en", "uk"]] = Field(min_length=1)
 
 
 class Tracking(Section):
@@ -184,11 +185,6 @@ class Run(Section):
     @property
     def name(self) -> str:
         return f"{self.variant}-{self.latent_dim}-{self.seed}"
-
-    def computed_in(self, precision: Precision) -> "Run":
-        """The same run with its precision settled."""
-        train = self.recipe.train.model_copy(update={"precision": precision})
-        return self.model_copy(update={"recipe": self.recipe.model_copy(update={"train": train})})
 
     def described(self) -> dict[str, Any]:
         """The run as plain data; where verified images were read from is not part of it."""

@@ -1,8 +1,9 @@
 """Data to Figure; the only matplotlib import. Colours are safe for the colour-blind (Okabe & Ito 2008)."""
 
 import io
-from collections.abc import Sequence
+from itertools import product
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -10,6 +11,8 @@ from matplotlib.ticker import MaxNLocator
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", ":")
+# What a plot calls things, in one language: `axes` of the report's catalogues.
+Labels = dict[str, str]
 
 
 def png(figure: Figure) -> bytes:
@@ -17,6 +20,16 @@ def png(figure: Figure) -> bytes:
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
     return file.getvalue()
+
+
+def svg(figure: Figure) -> str:
+    """The figure as an <svg> element for a page whose text colour and background (--page) it takes."""
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "figure"}):
+        file = io.StringIO()
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    element = file.getvalue()
+    element = element[element.index("<svg") :]
+    return element.replace("#000000", "currentColor").replace("#ffffff", "var(--page)")
 
 
 def _styled(axes, title: str, x: str, y: str) -> None:  # type: ignore[no-untyped-def]  # Axes, whose stubs need pyplot
@@ -28,7 +41,7 @@ def _styled(axes, title: str, x: str, y: str) -> None:  # type: ignore[no-untype
 
 
 def loss_curves(
-    history: pd.DataFrame, title: str, mean_image: float | None = None, floor: float | None = None
+    history: pd.DataFrame, title: str, words: Labels, mean_image: float | None = None, floor: float | None = None
 ) -> Figure:
     """Total loss and KL by epoch, a line for each run; `history` has the columns of history.csv and `run`.
 
@@ -38,14 +51,15 @@ def loss_curves(
     left, right = figure.subplots(1, 2)
     for index, (run, rows) in enumerate(history.groupby("run", sort=False)):
         colour = COLOURS[index % len(COLOURS)]
-        left.plot(rows["epoch"], rows["train_total_loss"], color=colour, marker=".", label=f"{run} train")
-        left.plot(rows["epoch"], rows["validation_total_loss"], color=colour, linestyle="--", label=f"{run} validation")
+        left.plot(rows["epoch"], rows["train_total_loss"], color=colour, marker=".", label=f"{run} {words['train']}")
+        validation = f"{run} {words['validation']}"
+        left.plot(rows["epoch"], rows["validation_total_loss"], color=colour, linestyle="--", label=validation)
         right.plot(rows["epoch"], rows["train_kl"], color=colour, marker=".", label=str(run))
-    for level, name, style in ((mean_image, "mean image", ":"), (floor, "perfect reconstruction", "-.")):
+    for level, name, style in ((mean_image, "mean_image", ":"), (floor, "floor", "-.")):
         if level is not None:
-            left.axhline(level, color="black", linestyle=style, linewidth=1, label=name)
-    _styled(left, f"{title}: total loss", "epoch", "total loss, nats")
-    _styled(right, f"{title}: KL", "epoch", "KL, nats per image")
+            left.axhline(level, color="black", linestyle=style, linewidth=1, label=words[name])
+    _styled(left, f"{title}: {words['total_loss']}", words["epoch"], f"{words['total_loss']}, nats")
+    _styled(right, f"{title}: KL", words["epoch"], f"KL, {words['nats_per_image']}")
     right.set_yscale("symlog", linthresh=0.1)
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -53,50 +67,61 @@ def loss_curves(
     return figure
 
 
-def by_latent_dim(summary: pd.DataFrame, key: str, label: str, references: dict[str, pd.Series]) -> Figure:
-    """One quantity against latent size, a line for each variant (mean over seeds), with reference lines."""
+def by_latent_dim(
+    summary: pd.DataFrame, lines: dict[str, str], label: str, words: Labels, references: dict[str, pd.Series]
+) -> Figure:
+    """Quantities (key of the summary: name) against latent size, a line for each and variant, with reference lines.
+
+    Points are means over seeds, bars their standard deviation.
+    """
     figure = Figure(figsize=(5.5, 3.6), layout="constrained")
     axes = figure.subplots()
-    for index, (variant, rows) in enumerate(summary.groupby("variant", sort=False)):
+    for (index, (variant, rows)), (number, (key, name)) in product(
+        enumerate(summary.groupby("variant", sort=False)), enumerate(lines.items())
+    ):
         grouped = rows.groupby("latent_dim")[key]
-        spread = grouped.std().fillna(0)
         axes.errorbar(
-            grouped.mean().index, grouped.mean(), yerr=spread, marker="o", capsize=3,
-            color=COLOURS[index % len(COLOURS)], label=str(variant),
+            grouped.mean().index, grouped.mean(), yerr=grouped.std().fillna(0), marker="os^D"[number % 4], capsize=3,
+            color=COLOURS[(index if len(lines) == 1 else number) % len(COLOURS)], linestyle=LINES[index % len(LINES)],
+            label=f"{variant} {name}".strip(),
         )  # fmt: skip  # one argument a line says nothing more
     for index, (name, values) in enumerate(references.items()):
         axes.plot(values.index, values, color="black", linestyle=LINES[1 + index % 3], linewidth=1, label=name)
     axes.set_xscale("log", base=2)
     axes.set_xticks(sorted(summary["latent_dim"].unique()), [str(d) for d in sorted(summary["latent_dim"].unique())])
-    _styled(axes, label.split(",")[0], "latent size", label)
-    axes.legend(fontsize=8)
+    _styled(axes, label.split(",")[0], words["latent_size"], label)
+    axes.legend(fontsize=7)
     return figure
 
 
-def kl_per_dimension(profiles: dict[str, np.ndarray]) -> Figure:
+def rate_distortion(summary: pd.DataFrame, words: Labels, mean_image: float) -> Figure:
+    """PSNR against KL, a point for each run with its latent size, and the mean image's PSNR, which costs nothing."""
+    figure = Figure(figsize=(5.5, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for index, (variant, rows) in enumerate(summary.groupby("variant", sort=False)):
+        colour = COLOURS[index % len(COLOURS)]
+        axes.plot(rows["kl"], rows["psnr_db"], color=colour, marker="os^D"[index % 4], linestyle="", label=str(variant))
+        axes.plot(rows["kl"], rows["pca_psnr_db"], color=colour, marker="_", linestyle="", markersize=12)
+        for row in rows.itertuples():
+            axes.annotate(f" {row.latent_dim}", (row.kl, row.psnr_db), fontsize=7)
+    axes.plot([], [], color="black", marker="_", linestyle="", markersize=12, label=words["pca"])
+    axes.axhline(mean_image, color="black", linestyle=":", linewidth=1, label=words["mean_image"])
+    axes.set_xscale("symlog", linthresh=1)
+    _styled(axes, words["rate_distortion"], f"KL, {words['nats_per_image']}", words["psnr"])
+    axes.legend(fontsize=7)
+    return figure
+
+
+def kl_per_dimension(dimensions: pd.DataFrame, words: Labels) -> Figure:
     """KL of each latent dimension in falling order, nats, a line for each run."""
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     axes = figure.subplots()
-    for index, (run, kl) in enumerate(profiles.items()):
+    for index, (run, rows) in enumerate(dimensions.groupby("run", sort=False)):
+        kl = rows["kl"]
         colour, line = COLOURS[index % len(COLOURS)], LINES[index // len(COLOURS) % len(LINES)]
-        axes.plot(np.arange(1, len(kl) + 1), np.sort(kl)[::-1], label=run, color=colour, linestyle=line)
+        axes.plot(np.arange(1, len(kl) + 1), np.sort(kl)[::-1], label=str(run), color=colour, linestyle=line)
     axes.set_yscale("symlog", linthresh=1e-3)
     axes.set_xscale("log")
-    _styled(axes, "KL of each dimension, sorted", "dimension", "KL, nats")
+    _styled(axes, words["kl_sorted"], words["dimension"], "KL, nats")
     axes.legend(fontsize=7, ncols=2)
-    return figure
-
-
-def labelled_rows(rows: Sequence[tuple[str, np.ndarray]], title: str) -> Figure:
-    """Rows of images uint8 [N, C, H, W] under each other, each with its label at the left."""
-    columns = max(len(images) for _, images in rows)
-    figure = Figure(figsize=(1.6 + 0.62 * columns, 0.35 + 0.64 * len(rows)), layout="constrained")
-    figure.suptitle(title, fontsize=10)
-    for axes, (label, images) in zip(np.ravel(figure.subplots(len(rows), 1)), rows, strict=True):
-        strip = images.transpose(2, 0, 3, 1).reshape(images.shape[2], -1, images.shape[1])
-        axes.imshow(strip if strip.shape[2] == 3 else strip[:, :, 0], cmap="gray", interpolation="nearest")
-        axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.spines[:].set_visible(False)
     return figure

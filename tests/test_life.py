@@ -188,7 +188,7 @@ def restored_elsewhere(root: Path, second: Path, fingerprint: str, expected: dic
     assert "has no run nobody-9-9" in ours(second, "restore", "nobody-9-9", env=elsewhere, fails=True)
     ours(second, "restore", wanted, env=elsewhere)
     assert read_yaml(second / "params.yaml")["train"]["learning_rate"] == 0.002
-    of_the_study = ("reports/report.md", "reports/summary", "reports/figures")
+    of_the_study = ("reports/report", "reports/summary", "reports/figures", "reports/study", "reports/translations")
     kept = {path: digest for path, digest in outputs(second).items() if not path.startswith(of_the_study)}
     assert kept == {key: expected[key] for key in kept}
     assert {"models/calibrated-2-0/weights.safetensors", f"reports/metrics/{NAME}.json"} <= set(kept)

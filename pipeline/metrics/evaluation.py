@@ -11,7 +11,7 @@ from torch import Tensor
 from pipeline.data import batches
 from pipeline.metrics import collapse, distortion
 from pipeline.metrics.codes import linear_probe, mutual_information
-from pipeline.metrics.features import Extract
+from pipeline.metrics.features import Extract, features_precision
 from pipeline.metrics.likelihood import bits_per_dim, importance_bound
 from pipeline.metrics.references import Baselines
 from pipeline.metrics.sets import Neighbours, set_figures
@@ -63,9 +63,10 @@ def evaluate(subject: Subject, baselines: Baselines, extract: Extract, chosen: E
     run, model, test_images = subject.run, subject.model, subject.test_images
     codes = encode_all(model, test_images)
     metrics: dict[str, Any] = {"test_images": len(test_images), "extractor": chosen.extractor}
+    metrics["extractor_precision"] = features_precision(chosen.extractor)
     metrics |= validate(model, test_images, run.recipe.objective, chosen.seed, "test")
     metrics |= reconstruction_figures(codes, run.latent_dim, baselines)
-    metrics |= training_figures(run, baselines, subject.history)
+    metrics |= training_figures(run, baselines, subject.history) | cost_figures(model)
     metrics |= collapse_figures(codes, shuffled_mse(model, test_images, codes.mu, chosen.seed), chosen)
     metrics |= likelihood_figures(model, test_images, chosen)
     metrics |= code_figures(subject, codes, chosen)
@@ -73,6 +74,16 @@ def evaluate(subject: Subject, baselines: Baselines, extract: Extract, chosen: E
     variances = codes.mu.double().var(0, unbiased=False).numpy()
     columns = {"dimension": range(run.latent_dim), "kl": codes.kl.double().mean(0).numpy(), "mu_variance": variances}
     return Evaluation(metrics | compared, pd.DataFrame(columns), best, neighbours)
+
+
+def cost_figures(model: VAE) -> dict[str, int]:
+    """Numbers in the weights, and floating-point operations of one image's forward pass (a multiply-add is two)."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        model(torch.zeros(1, *model.image_shape), torch.zeros(1, model.latent_dim))
+    parameters = sum(p.numel() for p in model.parameters())
+    return {"parameters": parameters, "forward_flops": counter.get_total_flops()}
 
 
 def likelihood_figures(model: VAE, test_images: Tensor, chosen: Evaluate) -> dict[str, Any]:

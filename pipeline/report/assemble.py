@@ -1,149 +1,175 @@
-"""A Study to the report's files."""
+"""A Study to the report's pages: what they show, gathered once for each language, put into two templates."""
 
+import base64
 import platform
+import re
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from pipeline import atomic, plots
-from pipeline.metrics.distortion import psnr
 from pipeline.params import Params
-from pipeline.report.conclusions import conclusions, published_claims
-from pipeline.report.study import COLUMNS, OF, RUN, TABLES, Study
+from pipeline.pictures import mosaic
+from pipeline.report.charts import charts
+from pipeline.report.columns import RUN, TABLES, UNITS, written
+from pipeline.report.conclusions import conclusions, published_claims, reason
+from pipeline.report.study import Study, shown_epochs
+from pipeline.report.words import Words, all_words
 
-DIGITS = {"latent_dim": 0, "seed": 0, "epochs": 0, "active_units": 0, "psnr_db": 2, "psnr_db_mean_of_images": 2,
-          "pca_psnr_db": 2, "test_negative_elbo": 1, "kl": 2, "mutual_information": 2}  # fmt: skip  # a short table
-DIGITS |= {f"fd_{of}": 1 for of in OF}
-
-
-PRIOR_WORDS = {"normal": "z ~ N(0, I)", "gmm": "z ~ Gaussian mixture", "second_stage": "z ~ second-stage VAE"}
-
-
-def write(study: Study, params: Params, folder: Path) -> None:
-    """Write report.md, summary.csv and figures/ into the reports folder."""
-    atomic.write_text(folder / "summary.csv", study.summary.reindex(columns=list(COLUMNS)).to_csv(index=False))
-    with atomic.folder(folder / "figures") as figures:
-        for name, figure in drawn(study, params):
-            atomic.write_bytes(figures / f"{name}.png", plots.png(figure))
-    atomic.write_text(folder / "report.md", markdown(study, params))
+# The first language's pages lie in reports/, the others' in there.
+ELSEWHERE = "translations"
 
 
-def markdown(study: Study, params: Params) -> str:
+def write(study: Study, params: Params, reports: Path) -> None:
+    """Write report.md and report.html in every wanted language, and the charts that report.md shows."""
+    first, *others = params.report.languages
+    with atomic.folder(reports / ELSEWHERE) as folder:
+        for language in others:
+            write_pages(study, params, folder, language, f"report.{language}", "../")
+    write_pages(study, params, reports, first, "report", "")
+
+
+def write_pages(study: Study, params: Params, folder: Path, language: str, stem: str, up: str) -> None:
+    """Two pages of one language; `up` leads from `folder` to reports/."""
+    words = all_words()[language]
+    content = contents(study, params, words)
+    drawn = dict(charts(study, params, words))
+    figures = "figures" if not up else f"figures.{language}"
+    with atomic.folder(folder / figures) as pictures:
+        for name, figure in drawn.items():
+            atomic.write_bytes(pictures / f"{name}.png", plots.png(figure))
+    links: dict[str, Any] = {"up": up, "figures": figures, "other_pages": other_pages(params, language, up)}
+    atomic.write_text(folder / f"{stem}.md", rendered("report.md.j2", content | links))
+    links["svg"] = {name: plots.svg(figure) for name, figure in drawn.items()}
+    atomic.write_text(folder / f"{stem}.html", rendered("report.html.j2", content | links))
+
+
+def rendered(template: str, content: dict[str, Any]) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
     # Escapes what goes into HTML, leaves Markdown as it is.
     environment = Environment(
         loader=PackageLoader("pipeline.report", "."),
-        autoescape=select_autoescape(),
+        autoescape=select_autoescape(["html.j2"]),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
-    grid, epochs = params.study, study.summary["epochs"].unique()
-    content: dict[str, Any] = {
-        "dataset": params.data.dataset,
-        "runs": list(study.summary.itertuples()),
-        "study_line": f"Variants {', '.join(grid.variants)}; latent sizes {', '.join(map(str, grid.latent_dims))}; "
-        f"seeds {', '.join(map(str, grid.seeds))}.",
-        "variants": grid.variants,
-        "conclusions": conclusions(study.summary),
-        "claims": published_claims(study.summary),
-        "columns": COLUMNS,
-        "tables": {
-            title: table(study.summary.reindex(columns=RUN + columns), DIGITS) for title, columns in TABLES.items()
-        },
-        "published": table(reproduced(study), {"latent_dim": 0}),
-        "published_epoch": study.published["epoch"].max(),
-        "epochs": " and ".join(map(str, epochs)),
-        "baselines": study.baselines,
-        "test_images": study.baselines["test_images"],
-        "evaluate": params.evaluate,
-        "python": platform.python_version(),
-        "torch": version("torch"),
-        "command": "make demo" if params.tracking.experiment.endswith("-demo") else "make repro",
+    environment.filters |= {"marked": marked, "picture": picture}
+    return environment.get_template(template).render(content)
+
+
+def contents(study: Study, params: Params, words: Words) -> dict[str, Any]:
+    """What both pages say, in one language."""
+    summary, baselines, chosen = study.summary, study.baselines, params.evaluate
+    epochs = summary["epochs"].unique()
+    figures = {"mean_image": baselines["mean_image_bce"], "floor": baselines["bce_floor"]}
+    floors = {"fd": baselines["fd_floor"], "kd": baselines["kd_floor"]}
+    floors |= {f"{measure}_floor": baselines[f"{measure}_floor"] for measure in ("precision", "recall")}
+    method, precision = words["method"], summary["extractor_precision"].iloc[0]
+    first = study.pictures[summary["run"].iloc[0]]
+    grid = {key: ", ".join(map(str, getattr(params.study, key))) for key in ("variants", "latent_dims", "seeds")}
+    return {
+        "w": words,
+        "language": words.language,
+        "title": words["title"].format(dataset=params.data.dataset, count=len(summary)),
+        "study_line": words["study_line"].format(**grid),
+        "runs": list(summary.itertuples()),
+        "pictures": study.pictures,
+        "originals": first["originals"],
+        "epochs_shown": {row.run: shown_epochs(int(row.epochs)) for row in summary.itertuples()},
+        "conclusions": [words.say(sentence) for sentence in conclusions(summary)],
+        "judged": {row.run: words.say(reason(row)) for row in summary.itertuples()},
+        "claims": [(words["sentences"][claim], words.say(answer)) for claim, answer in published_claims(summary)],
+        "tables": {name: Table(summary, [*RUN, *columns]) for name, columns in TABLES.items()},
+        "meanings": {column: (UNITS[column], words.meaning(column)) for column in UNITS},
+        "published": reproduced(study, words),
+        "published_intro": words["published"]["intro"].format(
+            published_epoch=study.published["epoch"].max(), epochs=", ".join(map(str, epochs))
+        ),
+        "method": [
+            method["measured"].format(
+                test_images=baselines["test_images"], threshold=chosen.active_threshold, **figures
+            ),
+            method["features"].format(
+                extractor=chosen.extractor, precision=precision, count=baselines["feature_images"], **floors
+            ),
+            method["likelihood"].format(images=chosen.likelihood_images, codes=chosen.likelihood_samples),
+        ],
+        "extractor": chosen.extractor,
+        "repeats": words["repeats"].format(python=platform.python_version(), torch=version("torch")),
+        "reproduce": words["reproduce"].format(
+            command="make demo" if params.tracking.experiment.endswith("-demo") else "make repro"
+        ),
     }
-    return environment.get_template("report.md.j2").render(content)
 
 
-def reproduced(study: Study) -> pd.DataFrame:
+class Table:
+    """Some columns of the summary, a row for each run: raw values to sort by, cells as they are shown."""
+
+    def __init__(self, frame: pd.DataFrame, columns: list[str]) -> None:
+        shown = frame.reindex(columns=columns)
+        self.columns = columns
+        self.runs = list(frame["run"]) if "run" in frame else [""] * len(frame)
+        self.numeric = {column: pd.api.types.is_numeric_dtype(shown[column]) for column in columns}
+        self.rows = shown.to_dict("records")
+
+    def cells(self) -> Iterator[tuple[str, list[tuple[Any, str]]]]:
+        """Each row's run, and for each column the value and its text."""
+        for run, row in zip(self.runs, self.rows, strict=True):
+            yield run, [(row[column], written(column, row[column])) for column in self.columns]
+
+    def markdown(self) -> str:
+        lines: list[list[str]] = [self.columns, ["---:" if self.numeric[c] else "---" for c in self.columns]]
+        lines += [[text for _, text in cells] for _, cells in self.cells()]
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def reproduced(study: Study, words: Words) -> Table | None:
     """Published and reproduced losses side by side, for the reference runs of published latent sizes."""
     last = study.published[study.published["epoch"] == study.published["epoch"].max()].set_index("latent_dim")
-    rows = []
+    names, rows = words["published"], []
     for run in study.summary[study.summary["variant"] == "reference"].itertuples():
         if run.latent_dim in last.index:
             theirs = last.loc[run.latent_dim]
             rows.append(
                 {
                     "latent_dim": run.latent_dim,
-                    "published total": theirs["total_loss"],
-                    "reproduced total": run.train_total_loss,
-                    "mean image": run.train_mean_image_bce,
-                    "reproduced − mean image": run.train_total_loss - run.train_mean_image_bce,
-                    "published KL": theirs["kl_loss"],
-                    "reproduced KL": run.train_kl,
-                    "published mean of mu": theirs["mu_mean"],
-                    "reproduced mean of mu": run.train_mu_mean,
+                    names["published_total"]: theirs["total_loss"],
+                    names["reproduced_total"]: run.train_total_loss,
+                    names["mean_image"]: run.train_mean_image_bce,
+                    names["excess"]: run.train_total_loss - run.train_mean_image_bce,
+                    names["published_kl"]: theirs["kl_loss"],
+                    names["reproduced_kl"]: run.train_kl,
+                    names["published_mu"]: theirs["mu_mean"],
+                    names["reproduced_mu"]: run.train_mu_mean,
                 }
             )
-    return pd.DataFrame(rows)
+    return Table(pd.DataFrame(rows), list(rows[0])) if rows else None
 
 
-def table(frame: pd.DataFrame, digits: dict[str, int]) -> str:
-    """A Markdown table; numbers with four decimals unless `digits` says otherwise. Empty for no rows."""
-    if frame.empty:
-        return ""
-
-    def cell(column: str, value: Any) -> str:
-        if isinstance(value, str):
-            return value
-        return "–" if pd.isna(value) else f"{value:.{digits.get(column, 4)}f}"
-
-    lines = [list(frame.columns), ["---:" if pd.api.types.is_numeric_dtype(frame[c]) else "---" for c in frame.columns]]
-    lines += [[cell(c, v) for c, v in zip(frame.columns, row, strict=True)] for row in frame.itertuples(index=False)]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
-
-
-def drawn(study: Study, params: Params) -> Iterator[tuple[str, Any]]:
-    """Every figure of the report with its file name."""
-    summary = study.summary
-    for variant in params.study.variants:
-        history, rows = study.history[study.history["variant"] == variant], summary[summary["variant"] == variant]
-        comparable = params.recipe(variant).objective
-        levels: list[float | None] = [None, None]
-        if comparable.likelihood == "bernoulli" and comparable.reduction == "mean":
-            levels = [float(rows["train_mean_image_bce"].iloc[0]), float(rows["train_bce_floor"].iloc[0])]
-        yield f"loss-{variant}", plots.loss_curves(history, variant, *levels)
-    sizes = sorted(params.study.latent_dims)
-    pca = pd.Series({size: psnr(study.baselines["pca_mse"][size]) for size in sizes})
-    mean_image = pd.Series(psnr(study.baselines["pca_mse"][0]), index=sizes)
-    references = {"PCA": pca, "mean image": mean_image}
-    yield "psnr", plots.by_latent_dim(summary, "psnr_db", "PSNR of the mean MSE, dB", references)
-    zero = {"mean image": pd.Series(0.0, index=sizes)}
-    yield "explained-information", plots.by_latent_dim(summary, "explained_information", "explained information", zero)
-    yield "kl-per-dimension", plots.kl_per_dimension(study.dimensions)
-    first = next(iter(study.pictures.values()))
-    columns = params.report.columns
-
-    def of_every_run(kind: str) -> list[tuple[str, np.ndarray]]:
-        return [(run, pictures[kind][0, :columns]) for run, pictures in study.pictures.items()]
-
-    originals = [("test images", first["originals"][0, :columns])]
-    yield (
-        "reconstructions",
-        plots.labelled_rows(originals + of_every_run("reconstructions"), "Reconstructions (code = mu)"),
-    )
-    for prior, words in PRIOR_WORDS.items():
-        yield f"samples-{prior}", plots.labelled_rows(of_every_run(f"samples_{prior}"), f"Samples, {words}")
-    pairs = [
-        (f"{run}{which}", pictures["neighbours"][row, :columns])
-        for run, pictures in study.pictures.items()
-        for row, which in enumerate(("", ": nearest"))
+def other_pages(params: Params, language: str, up: str) -> list[tuple[str, str]]:
+    """The name of every other language with the path to its page, without the ending."""
+    first = params.report.languages[0]
+    return [
+        (words["language"], f"{up}report" if other == first else f"{'' if up else ELSEWHERE + '/'}report.{other}")
+        for other, words in all_words().items()
+        if other != language and other in params.report.languages
     ]
-    yield "neighbours", plots.labelled_rows(pairs, "Samples above their nearest training images")
-    yield (
-        "interpolations",
-        plots.labelled_rows(of_every_run("interpolations"), "Interpolations between two test images"),
-    )
+
+
+def marked(text: str) -> Any:
+    """`code`, **strong** and *stressed* of a message as HTML; everything else escaped."""
+    from markupsafe import Markup, escape
+
+    html = str(escape(text))
+    for mark, tag in ((r"`(.+?)`", "code"), (r"\*\*(.+?)\*\*", "strong"), (r"\*(.+?)\*", "em")):
+        html = re.sub(mark, rf"<{tag}>\1</{tag}>", html)
+    return Markup(html)  # noqa: S704  # escaped above  # nosec B704
+
+
+def picture(rows: Any) -> str:
+    """A mosaic's data URI."""
+    return "data:image/png;base64," + base64.b64encode(mosaic(rows)).decode()

@@ -1,6 +1,10 @@
-"""What the numbers say, by rules: every sentence of the verdict is computed from the summary table."""
+"""What the numbers say, by rules: every sentence of the verdict is computed from the summary table.
+
+A sentence is a key of the message catalogues and the values that go into it, so that every language says the same.
+"""
 
 import math
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -10,37 +14,55 @@ SAME_LOSS = 0.004
 SAME_PSNR_DB = 0.1
 
 
-def conclusions(summary: pd.DataFrame) -> list[str]:
-    """Sentences on collapse, on the effect of the latent size, and on which run to take."""
-    sentences = []
+class Sentence(NamedTuple):
+    """A message and its values, which may be sentences themselves."""
+
+    key: str
+    values: dict[str, Any]
+
+
+def sentence(key: str, **values: Any) -> Sentence:
+    return Sentence(key, values)
+
+
+def conclusions(summary: pd.DataFrame) -> list[Sentence]:
+    """Sentences on which run to take, on collapse, and on the effect of the latent size."""
+    sentences = [recommendation(summary)]
     for variant, rows in summary.groupby("variant", sort=False):
         sentences += [*collapse_of(str(variant), rows), *size_effect(str(variant), rows)]
-    return [*sentences, recommendation(summary)]
+    return sentences
 
 
-def collapse_of(variant: str, rows: pd.DataFrame) -> list[str]:
+def collapse_of(variant: str, rows: pd.DataFrame) -> list[Sentence]:
     """How many of a variant's runs collapsed, and how it is known."""
     collapsed = rows[rows["collapse"] == "collapsed"]
     partly = rows[rows["collapse"] == "partly collapsed"]
     if collapsed.empty and partly.empty:
-        least = rows["active_share"].min()
-        return [f"**{variant}** did not collapse: in every run at least {least:.0%} of the dimensions are active."]
+        return [sentence("healthy", variant=variant, least=rows["active_share"].min())]
     sentences = []
     if not collapsed.empty:
-        count = "all" if len(collapsed) == len(rows) else f"{len(collapsed)} of"
+        every = len(collapsed) == len(rows)
         sentences.append(
-            f"**{variant}** collapsed in {count} {len(rows)} runs (latent size {_listed(collapsed['latent_dim'])}): "
-            f"the test KL is at most {collapsed['kl'].max():.2g} nats an image and at most "
-            f"{collapsed['active_units'].max()} dimensions are active."
+            sentence(
+                "all_collapsed" if every else "some_collapsed",
+                variant=variant,
+                count=len(collapsed),
+                total=len(rows),
+                sizes=_listed(collapsed["latent_dim"]),
+                kl=collapsed["kl"].max(),
+                active=collapsed["active_units"].max(),
+            )
         )
         sentences += same_as_mean_image(collapsed)
     if not partly.empty:
-        shares = ", ".join(f"{row.latent_dim}: {row.active_share:.0%} active" for row in partly.itertuples())
-        sentences.append(f"**{variant}** partly collapsed in {len(partly)} of {len(rows)} runs ({shares}).")
+        shares = ", ".join(f"{row.latent_dim}: {row.active_share:.0%}" for row in partly.itertuples())
+        sentences.append(
+            sentence("partly_collapsed", variant=variant, count=len(partly), total=len(rows), shares=shares)
+        )
     return sentences
 
 
-def same_as_mean_image(collapsed: pd.DataFrame) -> list[str]:
+def same_as_mean_image(collapsed: pd.DataFrame) -> list[Sentence]:
     """Whether the collapsed runs' training cross-entropy is that of predicting one image, the mean."""
     if "train_explained_information" not in collapsed:  # no run with a Bernoulli likelihood
         return []
@@ -48,85 +70,90 @@ def same_as_mean_image(collapsed: pd.DataFrame) -> list[str]:
     if scored.empty:
         return []
     difference = (scored["train_reconstruction_per_dim"] - scored["train_mean_image_bce"]).abs().max()
-    levels = f"{scored['train_mean_image_bce'].iloc[0]:.4f} nats per pixel-channel"
-    losses = _ranged(scored["train_total_loss"], 4)
-    if difference <= SAME_LOSS:
-        return [
-            f"Its training loss ({losses}) equals the cost of predicting the mean augmented image for every input "
-            f"({levels}) within {difference:.4f}: the models output one and the same image, and explain "
-            f"{_ranged(100 * scored['train_explained_information'], 1)} % of the information."
-        ]
-    return [f"Its training loss ({losses}) is up to {difference:.4f} away from that of the mean image ({levels})."]
+    return [
+        sentence(
+            "same_as_mean_image" if difference <= SAME_LOSS else "away_from_mean_image",
+            losses=_ranged(scored["train_total_loss"], 4),
+            level=scored["train_mean_image_bce"].iloc[0],
+            difference=difference,
+            explained=_ranged(100 * scored["train_explained_information"], 1),
+        )
+    ]
 
 
-def size_effect(variant: str, rows: pd.DataFrame) -> list[str]:
+def size_effect(variant: str, rows: pd.DataFrame) -> list[Sentence]:
     """Whether reconstruction improves with the latent size, beyond the spread between seeds."""
     by_size = rows.groupby("latent_dim")["psnr_db"]
     if by_size.ngroups < 2:
         return []
     means = by_size.mean()
     noise = max(2 * float(by_size.std().max() or 0) if by_size.count().min() > 1 else 0.0, SAME_PSNR_DB)
-    first, last = means.iloc[0], means.iloc[-1]
-    span = f"{first:.2f} dB at {means.index[0]} to {last:.2f} dB at {means.index[-1]}"
+    ends = {"first": means.iloc[0], "first_size": means.index[0], "last": means.iloc[-1], "last_size": means.index[-1]}
+    steps, best = means.diff().dropna(), means.idxmax()
     if means.max() - means.min() <= noise:
-        return [f"For **{variant}** the latent size makes no difference to the PSNR ({span}; noise {noise:.2f} dB)."]
-    steps = means.diff().dropna()
-    if (steps > noise).all():
-        return [f"For **{variant}** every larger latent size reconstructs better: PSNR {span}."]
-    if (steps < -noise).all():
-        return [f"For **{variant}** every larger latent size reconstructs worse: PSNR {span}."]
-    best = means.idxmax()
-    return [f"For **{variant}** the PSNR does not follow the latent size: {span}, best {means[best]:.2f} dB at {best}."]
+        key = "size_makes_no_difference"
+    elif (steps > noise).all():
+        key = "larger_is_better"
+    elif (steps < -noise).all():
+        key = "larger_is_worse"
+    else:
+        key = "size_is_not_followed"
+    return [sentence(key, variant=variant, noise=noise, best=means[best], best_size=best, **ends)]
 
 
-def recommendation(summary: pd.DataFrame) -> str:
+def recommendation(summary: pd.DataFrame) -> Sentence:
     """The run with the highest PSNR that did not collapse, and whether it beats PCA."""
     healthy = summary[summary["collapse"] != "collapsed"]
     if healthy.empty:
-        return "No run can be recommended: all of them collapsed."
+        return sentence("none_recommended")
     scores = healthy.groupby(["variant", "latent_dim"])["psnr_db"].agg(["mean", "std"]).sort_values("mean")
     (variant, latent_dim), best = scores.index[-1], scores.iloc[-1]
-    spread = f" ± {best['std']:.2f}" if not math.isnan(best["std"]) else ""
+    spread = 0.0 if math.isnan(best["std"]) else best["std"]
     pca = healthy[(healthy["variant"] == variant) & (healthy["latent_dim"] == latent_dim)]["pca_psnr_db"].iloc[0]
-    relation = "beats" if best["mean"] > pca else "is still below"
-    sentence = (
-        f"The most faithful reconstructions come from **{variant}** at latent size **{latent_dim}**: PSNR "
-        f"{best['mean']:.2f}{spread} dB, which {relation} PCA of that size ({pca:.2f} dB)."
-    )
-    margin = max(0.0 if math.isnan(best["std"]) else 2 * best["std"], SAME_PSNR_DB)
+    margin = max(2 * spread, SAME_PSNR_DB)
     tied = [f"{v} {d}" for (v, d), row in scores.iloc[:-1].iterrows() if best["mean"] - row["mean"] <= margin]
-    return sentence + (f" Within the noise it is not distinguishable from {', '.join(tied)}." if tied else "")
+    return sentence(
+        "recommended",
+        variant=variant,
+        latent_dim=latent_dim,
+        psnr=f"{best['mean']:.2f}" + (f" ± {spread:.2f}" if spread else ""),
+        relation=sentence("beats_pca" if best["mean"] > pca else "below_pca"),
+        pca=pca,
+        tied=sentence("tied", others=", ".join(tied)) if tied else "",
+    )
 
 
-def published_claims(summary: pd.DataFrame, variant: str = "reference") -> list[tuple[str, str]]:
-    """The source report's conclusions, each with what this study's numbers say of it."""
+def reason(row: Any) -> Sentence:
+    """Why a run was judged as it was; `row` is its row of the summary."""
+    numbers = {"active": row.active_units, "latent_dim": row.latent_dim, "kl": row.kl, "gain": row.shuffle_gain}
+    keys = {"healthy": "judged_healthy", "partly collapsed": "judged_partly"}
+    key = keys.get(row.collapse, "judged_constant" if row.active_units == 0 else "judged_ignored")
+    return sentence(key, unused=1 - row.active_share, numbers=sentence("judged_by", **numbers))
+
+
+def published_claims(summary: pd.DataFrame, variant: str = "reference") -> list[tuple[str, Sentence]]:
+    """The source report's three conclusions by their message keys, each with what this study's numbers say of it."""
     rows = summary[summary["variant"] == variant]
     if rows.empty:
         return []
     share = (rows["collapse"] == "collapsed").mean()
-    rest = summary[(summary["variant"] != variant) & (summary["collapse"] != "collapsed")]
-    explained = f"explained information on test images {_ranged(100 * rows['explained_information'], 1)} %"
-    accurate = "Refuted" if share == 1 else "Confirmed" if share == 0 else "Not decided"
-    collapsed = f"{share:.0%} of the {variant} runs collapsed"
-    no_gain = "no run that did not collapse is there to compare with"
-    grows = [
-        str(v)
-        for v, group in rest.groupby("variant", sort=False)
-        if "reconstructs better" in " ".join(size_effect(str(v), group))
-    ]
-    if grows:
-        no_gain = f"where the latent vector is used ({', '.join(grows)}), every larger size reconstructs better"
-    elif not rest.empty:
-        no_gain = "without collapse the size does not help at every step either"
-    size = "Refuted as a property of VAEs" if grows else "Not refuted"
-    compromise = "Not decided by collapse alone: " + collapsed
-    if share == 1:
-        compromise = "Unfounded: collapsed models of every size output one image, so none of them is a compromise"
+    collapsed = sentence("share_collapsed", share=share, variant=variant)
+    accurate = "refuted" if share == 1 else "confirmed" if share == 0 else "undecided"
+    explained = _ranged(100 * rows["explained_information"], 1)
     return [
-        ("“The model reconstructs images accurately.”", f"{accurate}: {collapsed}; {explained}."),
-        ("“A larger latent space brings no substantial improvement.”", f"{size}: {no_gain}."),
-        ("“128 is the best compromise between speed and quality.”", f"{compromise}."),
+        ("claim_accurate", sentence("accuracy", verdict=sentence(accurate), collapsed=collapsed, explained=explained)),
+        ("claim_size", size_claim(summary[(summary["variant"] != variant) & (summary["collapse"] != "collapsed")])),
+        ("claim_compromise", sentence("no_compromise" if share == 1 else "compromise_undecided", collapsed=collapsed)),
     ]
+
+
+def size_claim(rest: pd.DataFrame) -> Sentence:
+    """What the runs that use their codes say of the latent size."""
+    if rest.empty:
+        return sentence("size_not_compared")
+    effects = {str(variant): size_effect(str(variant), rows) for variant, rows in rest.groupby("variant", sort=False)}
+    grows = [variant for variant, said in effects.items() if said and said[0].key == "larger_is_better"]
+    return sentence("size_refuted", variants=", ".join(grows)) if grows else sentence("size_not_refuted")
 
 
 def _listed(values: pd.Series) -> str:
@@ -136,4 +163,4 @@ def _listed(values: pd.Series) -> str:
 def _ranged(values: pd.Series, digits: int) -> str:
     """One number if all round to the same, else least to greatest."""
     least, greatest = f"{values.min():.{digits}f}", f"{values.max():.{digits}f}"
-    return least if least == greatest else f"{least} to {greatest}"
+    return least if least == greatest else f"{least} … {greatest}"

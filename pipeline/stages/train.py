@@ -66,7 +66,9 @@ def prepare(run: Run, params: Params, paths: Paths) -> Job:
 
 def settle(run: Run) -> Run:
     """The run with the precision that "auto" means here."""
-    return run.computed_in(settled(run.recipe.train.precision, choose_device()))
+    precision = settled(run.recipe.train.precision, choose_device())
+    train = run.recipe.train.model_copy(update={"precision": precision})
+    return run.model_copy(update={"recipe": run.recipe.model_copy(update={"train": train})})
 
 
 def fingerprint_of(run: Run, dataset: datasets.Dataset) -> str:

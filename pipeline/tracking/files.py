@@ -135,6 +135,7 @@ def _log_lock(client: "MlflowClient", run_id: str, entries: lockfile.Entries) ->
 
 def _curves(history: pd.DataFrame, name: str, path: Path) -> Path:
     from pipeline.plots import loss_curves, png
+    from pipeline.report.words import Words
 
-    path.write_bytes(png(loss_curves(history.assign(run=name), name)))
+    path.write_bytes(png(loss_curves(history.assign(run=name), name, Words("en")["axes"])))
     return path

@@ -3,7 +3,11 @@
 import pandas as pd
 import pytest
 
-from pipeline.report.conclusions import conclusions, published_claims, recommendation, size_effect
+from pipeline.report import conclusions as rules
+from pipeline.report.conclusions import conclusions, published_claims
+from pipeline.report.words import Words
+
+SAY = Words("en").say
 
 
 def study(**variants: list[tuple]) -> pd.DataFrame:
@@ -35,7 +39,15 @@ def collapsed(*scores: float) -> list[tuple]:
 
 
 def text(frame: pd.DataFrame) -> str:
-    return " ".join(conclusions(frame))
+    return " ".join(map(SAY, conclusions(frame)))
+
+
+def recommendation(frame: pd.DataFrame) -> str:
+    return SAY(rules.recommendation(frame))
+
+
+def size_effect(variant: str, frame: pd.DataFrame) -> str:
+    return " ".join(map(SAY, rules.size_effect(variant, frame)))
 
 
 def test_all_healthy() -> None:
@@ -58,7 +70,7 @@ def test_one_collapsed_is_named() -> None:
 
 
 def test_partly_collapsed_is_named_with_its_share() -> None:
-    assert "partly collapsed in 1 of 2 runs (64: 50% active)" in text(
+    assert "partly collapsed in 1 of 2 runs (active dimensions by latent size: 64: 50%)" in text(
         study(a=[(64, 0, "partly collapsed", 20), (128, 0, "healthy", 22)])
     )
 
@@ -80,17 +92,17 @@ def test_a_loss_away_from_the_mean_images_is_not_called_equal() -> None:
     ],
 )
 def test_the_effect_of_the_size(scores: tuple, words: str) -> None:
-    assert words in " ".join(size_effect("a", study(a=healthy(*scores))))
+    assert words in size_effect("a", study(a=healthy(*scores)))
 
 
 def test_one_size_has_no_effect() -> None:
-    assert size_effect("a", study(a=healthy(20))) == []
+    assert size_effect("a", study(a=healthy(20))) == ""
 
 
 def test_a_difference_within_the_seeds_spread_is_none() -> None:
     runs = [(64, 0, "healthy", 20), (64, 1, "healthy", 22), (128, 0, "healthy", 21), (128, 1, "healthy", 23)]
     frame = study(a=runs)
-    assert "makes no difference" in " ".join(size_effect("a", frame))
+    assert "makes no difference" in size_effect("a", frame)
     said = recommendation(frame)
     assert "± 1.41" in said
     assert "not distinguishable from a 64" in said
@@ -105,9 +117,13 @@ def test_the_best_healthy_run_is_recommended_never_a_collapsed_one() -> None:
 
 def test_published_claims_follow_the_numbers() -> None:
     refuted = published_claims(study(reference=collapsed(11.8, 11.8), a=healthy(20, 22)))
-    assert [answer.split(":")[0] for _, answer in refuted] == ["Refuted", "Refuted as a property of VAEs", "Unfounded"]
+    assert [SAY(answer).split(":")[0] for _, answer in refuted] == [
+        "Refuted",
+        "Refuted as a property of VAEs",
+        "Unfounded",
+    ]
     alone = published_claims(study(reference=collapsed(11.8, 11.8)))
-    assert alone[1][1].startswith("Not refuted: no run that did not collapse")
+    assert SAY(alone[1][1]).startswith("Not refuted: no run that did not collapse")
     confirmed = published_claims(study(reference=healthy(20, 22)))
-    assert confirmed[0][1].startswith("Confirmed")
+    assert SAY(confirmed[0][1]).startswith("Confirmed")
     assert published_claims(study(a=healthy(20))) == []

@@ -1,0 +1,50 @@
+"""Which charts the report has, of which numbers."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from pipeline import plots
+from pipeline.metrics.distortion import psnr
+from pipeline.params import Params
+from pipeline.report.columns import OF
+from pipeline.report.study import Study
+from pipeline.report.words import Words
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def charts(study: Study, params: Params, words: Words) -> Iterator[tuple[str, "Figure"]]:
+    """Every chart with its name, which is its file's."""
+    labels, summary, baselines = words["axes"], study.summary, study.baselines
+    yield from loss_charts(study, params, labels)
+    sizes = sorted(params.study.latent_dims)
+
+    def level(value: float) -> pd.Series:
+        return pd.Series(value, index=sizes)
+
+    mean_image = psnr(baselines["pca_mse"][0])
+    pca = pd.Series({size: psnr(max(baselines["pca_mse"][size], 1e-12)) for size in sizes})
+    references = {labels["pca"]: pca, labels["mean_image"]: level(mean_image)}
+    yield "psnr", plots.by_latent_dim(summary, {"psnr_db": ""}, labels["psnr"], labels, references)
+    yield "rate-distortion", plots.rate_distortion(summary, labels, mean_image)
+    zero, explained = {labels["mean_image"]: level(0.0)}, {"explained_information": ""}
+    yield "explained-information", plots.by_latent_dim(summary, explained, labels["explained"], labels, zero)
+    floor = {labels["noise_floor"]: level(baselines["fd_floor"])}
+    distances = {f"fd_{of}": str(words["priors_short"].get(of, words["axes"]["reconstruction"])) for of in OF}
+    yield "frechet-distance", plots.by_latent_dim(summary, distances, labels["frechet"], labels, floor)
+    yield "kl-per-dimension", plots.kl_per_dimension(study.dimensions, labels)
+
+
+def loss_charts(study: Study, params: Params, labels: dict[str, str]) -> Iterator[tuple[str, "Figure"]]:
+    """A chart of the losses for each variant, with the mean image's where the loss has its scale."""
+    for variant in params.study.variants:
+        history = study.history[study.history["variant"] == variant]
+        rows = study.summary[study.summary["variant"] == variant]
+        objective = params.recipe(variant).objective
+        levels: list[float | None] = [None, None]
+        if objective.likelihood == "bernoulli" and objective.reduction == "mean":
+            levels = [float(rows["train_mean_image_bce"].iloc[0]), float(rows["train_bce_floor"].iloc[0])]
+        yield f"loss-{variant}", plots.loss_curves(history, variant, labels, *levels)

@@ -1,0 +1,39 @@
+"""The message catalogues, one for each language of the report, and sentences said in them."""
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.params_yaml import read_yaml
+from pipeline.report.conclusions import Sentence
+
+FOLDER = Path(__file__).parent / "words"
+
+
+class Words:
+    """One language's catalogue: `words["headings"]["verdict"]`, and computed sentences through `say`."""
+
+    def __init__(self, language: str) -> None:
+        self.language = language
+        self.catalogue = read_yaml(FOLDER / f"{language}.yaml")
+
+    def __getitem__(self, key: str) -> Any:
+        return self.catalogue[key]
+
+    def say(self, sentence: Sentence) -> str:
+        """A conclusion in this language; numbers are written alike in every language."""
+        values = {name: self.say(v) if isinstance(v, Sentence) else v for name, v in sentence.values.items()}
+        return str(self.catalogue["sentences"][sentence.key]).format(**values).strip()
+
+    def meaning(self, column: str) -> str:
+        """What a column of summary.csv holds."""
+        if column in self.catalogue["columns"]:
+            return str(self.catalogue["columns"][column])
+        measure, _, of = column.partition("_")
+        return str(self.catalogue["of_sets"]).format(
+            measure=self.catalogue["measures"][measure], of=self.catalogue["of"][of]
+        )
+
+
+def all_words() -> dict[str, Words]:
+    """Every catalogue there is, by language."""
+    return {path.stem: Words(path.stem) for path in sorted(FOLDER.glob("*.yaml"))}

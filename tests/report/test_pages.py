@@ -1,0 +1,75 @@
+"""The pages: made of what reports/ keeps, alike in every language, and of one file that needs nothing else."""
+
+import re
+import string
+from pathlib import Path
+
+import pytest
+
+from pipeline.params import Params
+from pipeline.paths import Paths
+from pipeline.report import assemble, study
+from pipeline.report.columns import UNITS
+from pipeline.report.words import all_words
+
+PAGES = ("report.md", "report.html", "translations/report.uk.md", "translations/report.uk.html")
+
+
+def numbers(text: str) -> list[str]:
+    return sorted(re.findall(r"\d[\d.,]*\d|\d", text))
+
+
+def fields(text: object) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(str(text)) if name}
+
+
+def leaves(tree: dict, prefix: str = "") -> dict[str, str]:
+    found: dict[str, str] = {}
+    for key, value in tree.items():
+        found |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
+
+
+def test_catalogues_have_the_same_messages_and_values() -> None:
+    english, *others = (leaves(words.catalogue) for words in (all_words()["en"], *all_words().values()))
+    for other in others:
+        assert other.keys() == english.keys()
+        assert {key: fields(text) for key, text in other.items()} == {k: fields(text) for k, text in english.items()}
+
+
+@pytest.mark.parametrize("language", sorted(all_words()))
+def test_every_column_has_a_meaning(language: str) -> None:
+    assert all(all_words()[language].meaning(column) for column in UNITS)
+
+
+def test_pages_are_made_of_what_is_kept(study: tuple[Params, Paths], tmp_path: Path) -> None:
+    params, paths = study
+    before = {page: (paths.reports / page).read_bytes() for page in PAGES}
+    for page in PAGES:
+        (paths.reports / page).unlink()
+    assemble.write(kept(paths.reports), params, paths.reports)
+    assert {page: (paths.reports / page).read_bytes() for page in PAGES} == before
+
+
+def test_languages_say_the_same_numbers(study: tuple[Params, Paths]) -> None:
+    _, paths = study
+    english, ukrainian = (paths.reports / PAGES[0]).read_text(), (paths.reports / PAGES[2]).read_text()
+    assert numbers(ukrainian) == numbers(english)
+    assert "Висновок" in ukrainian
+
+
+def test_the_page_needs_no_other_file_and_escapes_what_it_shows(study: tuple[Params, Paths]) -> None:
+    params, paths = study
+    found = kept(paths.reports)
+    found.summary["collapse"] = "<script>alert(1)</script>"
+    assemble.write(found, params, paths.reports)
+    page = (paths.reports / "report.html").read_text()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+    sources = re.findall(r"""(?:src|href)=["']([^"']*)""", page)
+    assert {source.partition(":")[0] for source in sources if not source.startswith(("#", "translations/"))} == {"data"}
+    assert len(re.findall("<img[^>]*alt=.[^ ]", page)) == page.count("<img")
+
+
+def kept(reports: Path) -> study.Study:
+    return study.read(reports)
