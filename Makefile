@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro check test test-slow torture lint format ui lock
+.PHONY: help setup demo repro check test test-slow torture bench lint format ui lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,10 @@ test-slow: $(READY)  ## the tests that run the whole pipeline
 torture: $(READY)  ## kill the pipeline 100 times and feed it over 1,000 bad inputs (half an hour)
 	@FUZZ_CASES=400 python -m pytest -m fuzz
 	@PYTHONPATH=$(CURDIR) python tests/torture.py --kills 100
+
+bench: $(READY)  ## speed, start-up and memory here, as ratios to the textbook loop (a quarter of an hour)
+	@test -e data/cifar10 || dvc repro --quiet fetch
+	@PYTHONPATH=$(CURDIR) python tests/bench.py
 
 lint: $(READY)  ## ruff, mypy, bandit, pip-audit
 	@ruff check . && ruff format --check . && mypy

@@ -101,12 +101,14 @@ def rate_distortion(summary: pd.DataFrame, words: Labels, mean_image: float) -> 
     for index, (variant, rows) in enumerate(summary.groupby("variant", sort=False)):
         colour = COLOURS[index % len(COLOURS)]
         axes.plot(rows["kl"], rows["psnr_db"], color=colour, marker="os^D"[index % 4], linestyle="", label=str(variant))
-        axes.plot(rows["kl"], rows["pca_psnr_db"], color=colour, marker="_", linestyle="", markersize=12)
+        used = rows[rows["collapse"] != "collapsed"]
+        axes.plot(used["kl"], used["pca_psnr_db"], color=colour, marker="_", linestyle="", markersize=12)
         for row in rows.itertuples():
             axes.annotate(f" {row.latent_dim}", (row.kl, row.psnr_db), fontsize=7)
     axes.plot([], [], color="black", marker="_", linestyle="", markersize=12, label=words["pca"])
     axes.axhline(mean_image, color="black", linestyle=":", linewidth=1, label=words["mean_image"])
     axes.set_xscale("symlog", linthresh=1)
+    axes.set_xlim(left=-0.1)
     _styled(axes, words["rate_distortion"], f"KL, {words['nats_per_image']}", words["psnr"])
     axes.legend(fontsize=7)
     return figure

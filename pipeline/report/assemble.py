@@ -1,10 +1,8 @@
 """A Study to the report's pages: what they show, gathered once for each language, put into two templates."""
 
 import base64
-import platform
 import re
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +21,25 @@ from pipeline.report.words import Words, all_words
 ELSEWHERE = "translations"
 
 
-def write(study: Study, params: Params, reports: Path) -> None:
+def write(study: Study, reports: Path) -> None:
     """Write report.md and report.html in every wanted language, and the charts that report.md shows."""
-    first, *others = params.report.languages
+    first, *others = study.params.report.languages
     with atomic.folder(reports / ELSEWHERE) as folder:
         for language in others:
-            write_pages(study, params, folder, language, f"report.{language}", "../")
-    write_pages(study, params, reports, first, "report", "")
+            write_pages(study, folder, language, f"report.{language}", "../")
+    write_pages(study, reports, first, "report", "")
 
 
-def write_pages(study: Study, params: Params, folder: Path, language: str, stem: str, up: str) -> None:
+def write_pages(study: Study, folder: Path, language: str, stem: str, up: str) -> None:
     """Two pages of one language; `up` leads from `folder` to reports/."""
     words = all_words()[language]
-    content = contents(study, params, words)
-    drawn = dict(charts(study, params, words))
+    content = contents(study, words)
+    drawn = dict(charts(study, words))
     figures = "figures" if not up else f"figures.{language}"
     with atomic.folder(folder / figures) as pictures:
         for name, figure in drawn.items():
             atomic.write_bytes(pictures / f"{name}.png", plots.png(figure))
-    links: dict[str, Any] = {"up": up, "figures": figures, "other_pages": other_pages(params, language, up)}
+    links: dict[str, Any] = {"up": up, "figures": figures, "other_pages": other_pages(study.params, language, up)}
     atomic.write_text(folder / f"{stem}.md", rendered("report.md.j2", content | links))
     links["svg"] = {name: plots.svg(figure) for name, figure in drawn.items()}
     atomic.write_text(folder / f"{stem}.html", rendered("report.html.j2", content | links))
@@ -61,9 +59,9 @@ def rendered(template: str, content: dict[str, Any]) -> str:
     return environment.get_template(template).render(content)
 
 
-def contents(study: Study, params: Params, words: Words) -> dict[str, Any]:
+def contents(study: Study, words: Words) -> dict[str, Any]:
     """What both pages say, in one language."""
-    summary, baselines, chosen = study.summary, study.baselines, params.evaluate
+    params, summary, baselines, chosen = study.params, study.summary, study.baselines, study.params.evaluate
     epochs = summary["epochs"].unique()
     figures = {"mean_image": baselines["mean_image_bce"], "floor": baselines["bce_floor"]}
     floors = {"fd": baselines["fd_floor"], "kd": baselines["kd_floor"]}
@@ -99,7 +97,8 @@ def contents(study: Study, params: Params, words: Words) -> dict[str, Any]:
             method["likelihood"].format(images=chosen.likelihood_images, codes=chosen.likelihood_samples),
         ],
         "extractor": chosen.extractor,
-        "repeats": words["repeats"].format(python=platform.python_version(), torch=version("torch")),
+        "repeats": words["repeats"].format(**study.made_with),
+        "measured_on": words["words"]["measured_on"].format(**study.made_with),
         "reproduce": words["reproduce"].format(
             command="make demo" if params.tracking.experiment.endswith("-demo") else "make repro"
         ),

@@ -7,7 +7,6 @@ import pandas as pd
 
 from pipeline import plots
 from pipeline.metrics.distortion import psnr
-from pipeline.params import Params
 from pipeline.report.columns import OF
 from pipeline.report.study import Study
 from pipeline.report.words import Words
@@ -16,11 +15,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def charts(study: Study, params: Params, words: Words) -> Iterator[tuple[str, "Figure"]]:
+def charts(study: Study, words: Words) -> Iterator[tuple[str, "Figure"]]:
     """Every chart with its name, which is its file's."""
     labels, summary, baselines = words["axes"], study.summary, study.baselines
-    yield from loss_charts(study, params, labels)
-    sizes = sorted(params.study.latent_dims)
+    yield from loss_charts(study, labels)
+    sizes = sorted(study.params.study.latent_dims)
 
     def level(value: float) -> pd.Series:
         return pd.Series(value, index=sizes)
@@ -38,12 +37,12 @@ def charts(study: Study, params: Params, words: Words) -> Iterator[tuple[str, "F
     yield "kl-per-dimension", plots.kl_per_dimension(study.dimensions, labels)
 
 
-def loss_charts(study: Study, params: Params, labels: dict[str, str]) -> Iterator[tuple[str, "Figure"]]:
+def loss_charts(study: Study, labels: dict[str, str]) -> Iterator[tuple[str, "Figure"]]:
     """A chart of the losses for each variant, with the mean image's where the loss has its scale."""
-    for variant in params.study.variants:
+    for variant in study.params.study.variants:
         history = study.history[study.history["variant"] == variant]
         rows = study.summary[study.summary["variant"] == variant]
-        objective = params.recipe(variant).objective
+        objective = study.params.recipe(variant).objective
         levels: list[float | None] = [None, None]
         if objective.likelihood == "bernoulli" and objective.reduction == "mean":
             levels = [float(rows["train_mean_image_bce"].iloc[0]), float(rows["train_bce_floor"].iloc[0])]

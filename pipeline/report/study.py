@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline import StudyError, atomic
+from pipeline.machine import machine, versions
 from pipeline.metrics.sets import PRIORS
 from pipeline.params import Params
+from pipeline.params_yaml import dumped, load
 from pipeline.paths import Paths
 from pipeline.pictures import mosaic, tiles
 from pipeline.reading import read_csv, read_json
@@ -24,15 +26,18 @@ class Study(NamedTuple):
     """Everything the report shows, in the order of params.yaml.
 
     `summary` has a row for each run, indexed by its name: the columns of summary.csv and everything else that was
-    measured; `history` its epochs; `dimensions` the KL of each latent dimension; `pictures` uint8 [rows, N, C, H, W].
+    measured; `history` its epochs; `dimensions` the KL of each latent dimension; `pictures` uint8 [rows, N, C, H, W];
+    `made_with` the machine and the versions that made the report.
     """
 
+    params: Params
     summary: pd.DataFrame
     history: pd.DataFrame
     dimensions: pd.DataFrame
     baselines: dict[str, Any]
     published: pd.DataFrame
     pictures: dict[str, dict[str, np.ndarray]]
+    made_with: dict[str, str]
 
 
 def gather(params: Params, paths: Paths) -> Study:
@@ -54,12 +59,14 @@ def gather(params: Params, paths: Paths) -> Study:
         shown["evolution"] = shown["evolution"][[0, *shown_epochs(len(histories[-1]))]]
         pictures[run.name] = shown
     return Study(
+        params,
         pd.DataFrame(rows).set_index("run", drop=False),
         pd.concat(histories, ignore_index=True),
         pd.concat(dimensions, ignore_index=True),
         read_json(paths.baselines / "baselines.json"),
         read_csv(PUBLISHED),
         pictures,
+        {"machine": machine(), **versions()},
     )
 
 
@@ -88,6 +95,8 @@ def keep(study: Study, reports: Path) -> None:
         atomic.write_text(folder / "history.csv", study.history.to_csv(index=False))
         atomic.write_text(folder / "dimensions.csv", study.dimensions.to_csv(index=False))
         atomic.write_json(folder / "baselines.json", study.baselines)
+        atomic.write_json(folder / "made_with.json", study.made_with)
+        atomic.write_text(folder / "params.yaml", dumped(study.params.model_dump()))
         for run, shown in study.pictures.items():
             (folder / run).mkdir()
             for kind, rows in shown.items():
@@ -99,10 +108,12 @@ def read(reports: Path) -> Study:
     folder = reports / "study"
     summary = read_csv(reports / "summary.csv").set_index("run", drop=False)
     return Study(
+        load(folder / "params.yaml"),
         summary,
         read_csv(folder / "history.csv"),
         read_csv(folder / "dimensions.csv"),
         read_json(folder / "baselines.json"),
         read_csv(PUBLISHED),
         {run: {kind: tiles(folder / run / f"{kind}.png") for kind in PICTURES} for run in summary.index},
+        read_json(folder / "made_with.json"),
     )

@@ -5,11 +5,13 @@ import string
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 from pipeline.params import Params
 from pipeline.paths import Paths
-from pipeline.report import assemble, study
+from pipeline.report import assemble
 from pipeline.report.columns import UNITS
+from pipeline.report.study import read
 from pipeline.report.words import all_words
 
 PAGES = ("report.md", "report.html", "translations/report.uk.md", "translations/report.uk.html")
@@ -42,12 +44,12 @@ def test_every_column_has_a_meaning(language: str) -> None:
     assert all(all_words()[language].meaning(column) for column in UNITS)
 
 
-def test_pages_are_made_of_what_is_kept(study: tuple[Params, Paths], tmp_path: Path) -> None:
-    params, paths = study
+def test_pages_are_made_of_what_is_kept(study: tuple[Params, Paths]) -> None:
+    _, paths = study
     before = {page: (paths.reports / page).read_bytes() for page in PAGES}
     for page in PAGES:
         (paths.reports / page).unlink()
-    assemble.write(kept(paths.reports), params, paths.reports)
+    assemble.write(read(paths.reports), paths.reports)
     assert {page: (paths.reports / page).read_bytes() for page in PAGES} == before
 
 
@@ -59,10 +61,10 @@ def test_languages_say_the_same_numbers(study: tuple[Params, Paths]) -> None:
 
 
 def test_the_page_needs_no_other_file_and_escapes_what_it_shows(study: tuple[Params, Paths]) -> None:
-    params, paths = study
-    found = kept(paths.reports)
+    _, paths = study
+    found = read(paths.reports)
     found.summary["collapse"] = "<script>alert(1)</script>"
-    assemble.write(found, params, paths.reports)
+    assemble.write(found, paths.reports)
     page = (paths.reports / "report.html").read_text()
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in page
@@ -71,5 +73,8 @@ def test_the_page_needs_no_other_file_and_escapes_what_it_shows(study: tuple[Par
     assert len(re.findall("<img[^>]*alt=.[^ ]", page)) == page.count("<img")
 
 
-def kept(reports: Path) -> study.Study:
-    return study.read(reports)
+def test_the_published_report_is_what_its_inputs_give(tmp_path: Path) -> None:
+    published = read(ROOT / "reports")
+    assemble.write(published, tmp_path)
+    for page in PAGES:
+        assert (tmp_path / page).read_text() == (ROOT / "reports" / page).read_text(), page

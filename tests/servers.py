@@ -1,4 +1,4 @@
-"""Real servers for the tests of tracking, each in a process group of its own: MLflow, PostgreSQL, S3."""
+"""Real servers for tests, each in a process group of its own: MLflow, PostgreSQL, S3."""
 
 import os
 import shutil

@@ -1,0 +1,163 @@
+"""`make bench`: how fast training, start-up and an idle repro are here, as ratios of one run; prints Markdown."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+from conftest import DVC_CONFIG, ROOT
+
+from pipeline.demo import prepare
+from pipeline.machine import machine
+from pipeline.metrics.evaluation import cost_figures
+
+IMAGES = 6_400
+ROUNDS = 3
+CORES = os.cpu_count() or 1
+OUTS = """import dvc.repo
+for stage in dvc.repo.Repo().index.stages:
+    print(*(out.fspath for out in stage.outs), sep="\\n")"""
+LOOPS = Path(__file__).with_name("bench_loops.py")
+
+
+def start(name: str, count: int, **changes: object) -> subprocess.Popen[str]:
+    words = [f"{key}={str(value).lower()}" for key, value in changes.items()]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [sys.executable, str(LOOPS), name, str(count), *words],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment,
+    )  # fmt: skip  # one argument a line says nothing more
+
+
+def result(process: subprocess.Popen[str]) -> dict:
+    out, error = process.communicate()
+    if process.returncode:
+        raise SystemExit(f"{process.args} failed: {error[-500:]}")
+    return json.loads(out.splitlines()[-1])
+
+
+def loop(name: str, count: int = IMAGES, **changes: object) -> dict:
+    """A loop alone on the machine."""
+    return result(start(name, count, **changes))
+
+
+def side_by_side(**changes: object) -> float:
+    """Images per second of as many one-thread runs as there are cores, together."""
+    running = [start("ours", IMAGES, threads=1, epochs=4, **changes) for _ in range(CORES)]
+    return sum(median(result(process)["speeds"]) for process in running)
+
+
+def table(head: list[str], rows: list[list[str]]) -> None:
+    for line in (head, ["---", *["---:"] * (len(head) - 1)], *rows):
+        print("| " + " | ".join(line) + " |", flush=True)
+    print(flush=True)
+
+
+def training() -> None:
+    """Alternating rounds; every ratio is to the textbook loop of its own round."""
+    wanted: dict[str, Callable[[], float]] = {
+        "textbook loop, all cores": lambda: median(loop("textbook")["speeds"]),
+        "one run, one thread (the default)": lambda: median(loop("ours", threads=1)["speeds"]),
+        "one run, all cores": lambda: median(loop("ours", threads=CORES)["speeds"]),
+        "one run, all cores, train.compile": lambda: median(loop("ours", threads=CORES, compile=True)["speeds"]),
+        f"{CORES} runs side by side": side_by_side,
+        f"{CORES} runs side by side, fp32": lambda: side_by_side(precision="fp32"),
+    }
+    found: dict[str, list[float]] = {name: [] for name in wanted}
+    for _ in range(ROUNDS):
+        for name, measure in wanted.items():
+            found[name].append(measure())
+    books = found["textbook loop, all cores"]
+    rows = []
+    for name, speeds in found.items():
+        ratios = [speed / book for speed, book in zip(speeds, books, strict=True)]
+        rows.append([name, f"{median(speeds):.0f}", f"{median(ratios):.2f}"])
+    table(["training the reference variant, z = 128, batch 64", "images/s", "of the textbook"], rows)
+    limits(median(found[f"{CORES} runs side by side"]) / CORES)
+
+
+def limits(speed: float) -> None:
+    """How far a step is from what the processor can do, and what its data costs."""
+    import torch
+
+    from pipeline.model.vae import VAE
+    from pipeline.params_yaml import load
+
+    model = VAE([3, 32, 32], 128, likelihood="bernoulli", **load().model.model_dump())
+    flops = 3 * cost_figures(model)["forward_flops"]
+    peak = max(loop("peak", 1, threads=1)["loss"] for _ in range(ROUNDS))
+    data = median(loop("data_only", threads=1)["speeds"])
+    alone = median(loop("ours", threads=1)["speeds"])
+    fast, book = loop("ours", 12_800, threads=1, epochs=3), loop("textbook", 12_800, epochs=3)
+    capability = torch.backends.cpu.get_cpu_capability()
+    share = f"{speed * flops / peak / 1e9:.0%}"
+    rows = [
+        [f"a step's FLOP/s of a matrix product's ({capability}, {peak:.0f} GFLOP/s a core)", share],
+        ["data and augmentation, of a step's time", f"{alone / data:.1%}"],
+        ["training loss after four epochs of 12,800 images: ours", f"{fast['loss']:.4f}"],
+        ["the textbook loop's", f"{book['loss']:.4f}"],
+    ]  # fmt: skip  # a table of sentences
+    table(["distance to the limit", ""], rows)
+
+
+def overhead() -> None:
+    """Imports of each stage, and `dvc repro` of the default study with nothing to do."""
+    rows = []
+    for stage in ("fetch", "train", "sample", "evaluate", "report"):
+        command = [sys.executable, "-c", f"import pipeline.stages.{stage}"]
+        rows.append([f"start of `{stage}`: its imports, s", f"{median(seconds(command) for _ in range(ROUNDS)):.1f}"])
+    rows.append(["`dvc repro` of the 8-run study with nothing to do, s", f"{idle_repro():.1f}"])
+    table(["overhead", ""], rows)
+
+
+def seconds(command: list[str], folder: Path = ROOT) -> float:
+    begun = time.perf_counter()
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return time.perf_counter() - begun
+
+
+def idle_repro() -> float:
+    """In a workspace whose outputs were committed to DVC as they stand, empty: what it looks at is as much."""
+    with tempfile.TemporaryDirectory() as folder:
+        study = Path(folder)
+        prepare(ROOT, study, {}, DVC_CONFIG)
+        listed = subprocess.run([sys.executable, "-c", OUTS], cwd=study, check=True, capture_output=True, text=True)
+        for path in map(Path, listed.stdout.splitlines()):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("") if path.suffix else path.mkdir()
+        subprocess.run(["dvc", "commit", "--force", "--quiet"], cwd=study, check=True)
+        return median(seconds(["dvc", "repro"], study) for _ in range(ROUNDS))
+
+
+def growth() -> None:
+    """Time and memory against what one can ask for more of; one thread."""
+    rows = []
+    for what, count, changes in (
+        ("5,000 images", 5_000, {}),
+        ("20,000 images", 20_000, {}),
+        ("45,000 images", 45_000, {}),
+        ("5,000 images, 3 epochs more", 5_000, {"epochs": 4}),
+        ("5,000 images, latent size 512", 5_000, {"latent_dim": 512}),
+        ("5,000 images, calibrated", 5_000, {"variant": "calibrated"}),
+        ("5,000 images, calibrated, latent size 512", 5_000, {"variant": "calibrated", "latent_dim": 512}),
+    ):
+        found = loop("ours", count, **({"threads": 1, "epochs": 1} | changes))
+        speed = median(found["speeds"])
+        rows.append([what, f"{count / speed:.1f}", f"{speed:.0f}", f"{found['memory']:.0f}"])
+    table(["growth", "s an epoch", "images/s", "peak memory, MiB"], rows)
+
+
+def main() -> None:
+    print(f"Measured on {machine()}; medians of {ROUNDS} alternating rounds.\n", flush=True)
+    training()
+    overhead()
+    growth()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Training loops that `make bench` compares, each run alone in a process: `bench_loops.py NAME IMAGES [key=value ...]`.
+
+Prints one JSON object: images per second of each epoch after the first, the last mean loss, peak memory in MiB.
+"""
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+
+from pipeline.data import batches, datasets
+from pipeline.model.vae import VAE
+from pipeline.params import Run, overlaid
+from pipeline.params_yaml import load, read_yaml
+from pipeline.stages.train import settle, steps_of
+from pipeline.training import begin, blank, train_epoch
+
+LATENT_DIM = 128
+
+
+def images(count: int) -> torch.Tensor:
+    """As many training images of CIFAR-10 as wanted, again from the first where there are fewer."""
+    whole = torch.tensor(datasets.load(Path("data/cifar10")).train_images)
+    return whole.repeat(-(-count // len(whole)), 1, 1, 1)[:count]
+
+
+def reference(changes: dict[str, str]) -> Run:
+    """The reference run, with its `train` section changed, for example by threads=2."""
+    read = {"true": True, "false": False}
+    train = {key: read.get(value, int(value) if value.isdigit() else value) for key, value in changes.items()}
+    latent_dim, variant = int(train.pop("latent_dim", LATENT_DIM)), str(train.pop("variant", "reference"))
+    document = overlaid(read_yaml(Path("params.yaml")), {"train": train})
+    params = type(load()).model_validate(document)
+    return settle(Run(variant=variant, latent_dim=latent_dim, seed=0, recipe=params.recipe(variant)))
+
+
+def ours(count: int, changes: dict[str, str]) -> Iterator[float]:
+    """One epoch after the other as the train stage does them; yields each one's mean loss."""
+    run = reference(changes)
+    torch.set_num_threads(run.recipe.train.threads)
+    data = images(count)
+    state = blank(run, list(data.shape[1:]), steps_of(data, run), torch.device("cpu"))
+    begin(state, run, data[:2000])
+    state.model.train()
+    while True:
+        yield train_epoch(state, data, run.recipe.objective, run.recipe.train, lambda: None)["train_total_loss"]
+
+
+def textbook(count: int, changes: dict[str, str]) -> Iterator[float]:
+    """What tutorials show: DataLoader, PIL transforms image by image, float32; the same network, loss and optimiser."""
+    from PIL import Image
+    from torch.utils.data import DataLoader
+    from torchvision import transforms
+
+    run, data = reference({}), images(count)
+    torch.manual_seed(run.seed)
+    steps = [transforms.RandomHorizontalFlip(), transforms.RandomCrop(32, padding=4), transforms.ToTensor()]
+    transform = transforms.Compose(steps)
+    pictures = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in data]
+
+    class Pictures(torch.utils.data.Dataset):
+        def __len__(self) -> int:
+            return len(pictures)
+
+        def __getitem__(self, index: int) -> torch.Tensor:
+            return transform(pictures[index])
+
+    class Plain(VAE):
+        """The same weights through PyTorch's own convolutions."""
+
+    model = Plain(list(data.shape[1:]), run.latent_dim, likelihood="bernoulli", **run.recipe.model.model_dump())
+    for body in (model.encoder, model.decoder):
+        for layer in body:
+            if isinstance(layer, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+                layer.forward = type(layer).__mro__[1].forward.__get__(layer)  # type: ignore[method-assign]
+    optimizer = torch.optim.Adam(model.parameters(), lr=run.recipe.train.learning_rate)
+    loader = DataLoader(Pictures(), batch_size=run.recipe.train.batch_size, shuffle=True, num_workers=0)
+    while True:
+        total = 0.0
+        for x in loader:
+            output = model(x, torch.randn(len(x), run.latent_dim))
+            reconstruction = functional.binary_cross_entropy_with_logits(output.decoded, x)
+            kl = -0.5 * (1 + output.logvar - output.mu.square() - output.logvar.exp()).sum(1).mean()
+            loss = reconstruction + kl
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), run.recipe.train.clip_grad_norm)
+            optimizer.step()
+            total += loss.item() * len(x)
+        yield total / count
+
+
+def data_only(count: int, changes: dict[str, str]) -> Iterator[float]:
+    """Only the batches of `ours`: drawn, augmented and scaled."""
+    run, generator = reference(changes), torch.Generator().manual_seed(0)
+    torch.set_num_threads(run.recipe.train.threads)
+    data, train = images(count), run.recipe.train
+    while True:
+        for x in batches.shuffled(data, train.batch_size, train.augment.flip, train.augment.crop_padding, generator):
+            last = x
+        yield float(last.mean())
+
+
+def peak(count: int, changes: dict[str, str]) -> Iterator[float]:
+    """GFLOP/s of a matrix product in the precision that `ours` computes in; the loss is that figure."""
+    run = reference(changes)
+    torch.set_num_threads(run.recipe.train.threads)
+    kind = torch.bfloat16 if run.recipe.train.precision == "bf16" else torch.float32
+    a, b = torch.randn(2048, 2048).to(kind), torch.randn(2048, 2048).to(kind)
+    while True:
+        start = time.perf_counter()
+        for _ in range(10):
+            a @ b
+        yield 10 * 2 * 2048**3 / (time.perf_counter() - start) / 1e9
+
+
+LOOPS: dict[str, Callable[[int, dict[str, str]], Iterator[float]]] = {
+    "ours": ours, "textbook": textbook, "data_only": data_only, "peak": peak,
+}  # fmt: skip  # a short table
+
+
+def main() -> None:
+    name, count, *changes = sys.argv[1:]
+    given = dict(change.split("=") for change in changes)
+    epochs = int(given.pop("epochs", 2))
+    loop = LOOPS[name](int(count), given)
+    start = time.perf_counter()
+    loss, speeds = next(loop), []
+    first = time.perf_counter() - start
+    for _ in range(epochs):
+        start = time.perf_counter()
+        loss = next(loop)
+        speeds.append(int(count) / (time.perf_counter() - start))
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"speeds": speeds, "loss": loss, "memory": memory, "first": first}))
+
+
+if __name__ == "__main__":
+    main()
