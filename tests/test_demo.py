@@ -57,6 +57,16 @@ def test_a_second_repro_runs_no_stage(demo: dict[str, dict[str, Any]]) -> None:
 
 
 @pytest.mark.slow
+def test_dvc_plots_what_the_report_keeps(demo: dict[str, dict[str, Any]]) -> None:
+    done = subprocess.run(["dvc", "plots", "show", "--json"], cwd=WORKSPACE, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    plots = json.loads(done.stdout)["data"]
+    assert len(plots) == 5
+    drawn = json.dumps(plots["validation loss"])
+    assert all(run in drawn for run in demo)
+
+
+@pytest.mark.slow
 def test_the_report_says_so_with_its_pictures(demo: dict[str, dict[str, Any]]) -> None:
     reports = Path(WORKSPACE / "reports")
     text = (reports / "report.md").read_text()

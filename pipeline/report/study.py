@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline import StudyError, atomic
 from pipeline.machine import machine, versions
 from pipeline.metrics.sets import PRIORS
-from pipeline.params import Params
+from pipeline.params import Params, overlaid
 from pipeline.params_yaml import dumped, load
 from pipeline.paths import Paths
 from pipeline.pictures import mosaic, tiles
@@ -96,7 +96,9 @@ def keep(study: Study, reports: Path) -> None:
         atomic.write_text(folder / "dimensions.csv", study.dimensions.to_csv(index=False))
         atomic.write_json(folder / "baselines.json", study.baselines)
         atomic.write_json(folder / "made_with.json", study.made_with)
-        atomic.write_text(folder / "params.yaml", dumped(study.params.model_dump()))
+        # Where verified images were read from is the machine's own.
+        document = overlaid(study.params.model_dump(), {"data": {"source": None}})
+        atomic.write_text(folder / "params.yaml", dumped(document))
         for run, shown in study.pictures.items():
             (folder / run).mkdir()
             for kind, rows in shown.items():
