@@ -44,7 +44,7 @@ def training_run(identity: Identity, history: list[dict[str, float]]) -> Iterato
 
 @contextmanager
 def _system_metrics(run_id: str, uri: str) -> Iterator[None]:
-    """MLflow's own monitor of processor, memory, disk, network and GPU, every ten seconds."""
+    """MLflow's own monitor of processor, memory, disk, network and GPU, every ten seconds and once at the end."""
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
     # Its complaints about a server that is away say again what say_outage says once.
@@ -54,6 +54,8 @@ def _system_metrics(run_id: str, uri: str) -> Iterator[None]:
     try:
         yield
     finally:
+        monitor.collect_metrics()
+        monitor.publish_metrics(monitor.aggregate_metrics())
         monitor.finish()
 
 
@@ -62,10 +64,16 @@ def _mirror(identity: Identity, epochs: Epochs) -> None:
         client, run_id = open_run(identity)
         # A forced rerun of the same fingerprint gives the same metrics: each epoch is logged once.
         logged = logged_epochs(client, run_id)
+
+        def deliver(item: dict[str, float] | str) -> None:
+            if not isinstance(item, str) and item["epoch"] not in logged:
+                log_metrics(client, run_id, item, step=int(item["epoch"]))
+
+        deliver(item := epochs.get())
+        # Only now: the UI's comparisons show first what was logged first.
         with _system_metrics(run_id, store_uri(identity.paths)):
-            while not isinstance(item := epochs.get(), str):
-                if item["epoch"] not in logged:
-                    log_metrics(client, run_id, item, step=int(item["epoch"]))
+            while not isinstance(item, str):
+                deliver(item := epochs.get())
         client.set_terminated(run_id, item)
     # Whatever the tracker throws (its own errors, SQL, sockets, a full disk) must not reach the training.
     except Exception as error:

@@ -21,7 +21,7 @@ from pipeline.tracking.description import Identity, flattened
 from pipeline.tracking.live import training_run
 from pipeline.tracking.store import connect, trainings
 
-EPOCHS = [{"epoch": n, "train_total_loss": 1.0 / n, "train_kl": 0.5} for n in (1, 2, 3)]
+EPOCHS = [{"epoch": n, "train_total_loss": 1.0 / n, "train_kl": 0.5, "validation_kl": 0.5} for n in (1, 2, 3)]
 
 
 @pytest.fixture
@@ -57,6 +57,8 @@ def test_a_training_is_a_finished_run_with_every_epoch(identity: Identity) -> No
     assert run.data.tags["dataset_sha256"] == "d" * 64
     assert run.data.tags["git_dirty"] in ("true", "false")
     assert run.inputs.dataset_inputs[0].dataset.digest == "d" * 36
+    assert next(iter(run.data.metrics)) == "validation_kl", "the UI's comparisons open on the headline"
+    assert run.data.metrics["system/system_memory_usage_megabytes"] > 0
     assert (identity.paths.root / "mlflow.db").exists()
 
 
