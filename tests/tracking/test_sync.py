@@ -30,7 +30,9 @@ def everything(study: Study) -> dict:
     told = {}
     for name, run in runs(study).items():
         run_id = run.info.run_id
-        history = {key: [(m.step, m.value) for m in client.get_metric_history(run_id, key)] for key in run.data.metrics}
+        # What the machine was doing is known to the monitor alone, while a training goes on.
+        measured = [key for key in run.data.metrics if not key.startswith("system/")]
+        history = {key: [(m.step, m.value) for m in client.get_metric_history(run_id, key)] for key in measured}
         places = ("model", "pictures", "dimensions")
         files = {item.path for place in places for item in client.list_artifacts(run_id, place)}
         kept = ("fingerprint", "collapse", "current", "dvc_stage")
