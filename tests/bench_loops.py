@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional
 
 from pipeline.data import batches, datasets
+from pipeline.model.patches import Double, Halve
 from pipeline.model.vae import VAE
 from pipeline.params import Run, overlaid
 from pipeline.params_yaml import load, read_yaml
@@ -70,14 +71,11 @@ def textbook(count: int, changes: dict[str, str]) -> Iterator[float]:
         def __getitem__(self, index: int) -> torch.Tensor:
             return transform(pictures[index])
 
-    class Plain(VAE):
-        """The same weights through PyTorch's own convolutions."""
-
-    model = Plain(list(data.shape[1:]), run.latent_dim, likelihood="bernoulli", **run.recipe.model.model_dump())
-    for body in (model.encoder, model.decoder):
-        for layer in body:
-            if isinstance(layer, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
-                layer.forward = type(layer).__mro__[1].forward.__get__(layer)  # type: ignore[method-assign]
+    model = VAE(list(data.shape[1:]), run.latent_dim, likelihood="bernoulli", **run.recipe.model.model_dump())
+    # The same weights through PyTorch's own convolutions.
+    for layer in (*model.encoder, *model.decoder):
+        if isinstance(layer, Halve | Double):
+            layer.forward = super(type(layer), layer).forward  # type: ignore[method-assign]
     optimizer = torch.optim.Adam(model.parameters(), lr=run.recipe.train.learning_rate)
     loader = DataLoader(Pictures(), batch_size=run.recipe.train.batch_size, shuffle=True, num_workers=0)
     while True:

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 Process = subprocess.Popen[bytes]
+# Of the S3 server, which takes any.
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "nothing", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
 def started(command: list[str], ready: Callable[[], bool], environment: dict[str, str] | None = None) -> Process:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 from conftest import IDENTITY, clean_environment, git_study, outputs
-from servers import free_port, s3_server, stop
+from servers import CREDENTIALS, free_port, s3_server, stop
 
 pytestmark = pytest.mark.slow
-KEYS = {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "nothing", "AWS_DEFAULT_REGION": "us-east-1"}
 HALVES = (["train@reference-2-0", "train@calibrated-2-0"], ["train@reference-3-0", "train@calibrated-3-0"])
 
 
@@ -18,7 +17,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The endpoint of an S3 server with a bucket `study`."""
     import boto3
 
-    for name, value in KEYS.items():
+    for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     port = free_port()
     server, endpoint = s3_server(port), f"http://127.0.0.1:{port}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, clean_environment
-from servers import free_port, initdb, mlflow_server, postgres_server, s3_server, stop
+from servers import CREDENTIALS, free_port, initdb, mlflow_server, postgres_server, s3_server, stop
 
 from pipeline.params import Params
 from pipeline.paths import Paths
@@ -21,7 +21,6 @@ from pipeline.tracking.sync import differences, sync
 pytestmark = pytest.mark.slow
 NEEDED = {"postgresql": initdb(), "moto": find_spec("moto"), "psycopg2": find_spec("psycopg2")}
 ABSENT = ", ".join(name for name, found in NEEDED.items() if not found)
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "nothing", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
 @pytest.fixture
