@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro check test test-slow torture bench lint format ui lock
+.PHONY: help setup demo repro ablation check test test-slow torture bench lint format ui lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ repro: $(READY)  ## the study that params.yaml describes
 	@python -m pipeline check
 	@test -e .git || dvc config --local core.no_scm true # a downloaded archive of the sources works, too
 	@python -m pipeline repro
+
+ablation: $(READY)  ## every variant at one latent size, beside the study; its report goes to reports/ablation/
+	@python -m pipeline ablation
 
 check: $(READY)  ## check params.yaml
 	@python -m pipeline check

@@ -1,4 +1,4 @@
-"""The user's verbs beside dvc: `python -m pipeline check | demo | repro | explain | sync | restore | prune`."""
+"""The user's verbs beside dvc, as `python -m pipeline` lists them: check, demo, repro, ablation, explain, sync, ..."""
 
 import os
 import sys
@@ -26,9 +26,19 @@ def check() -> None:
 @app.command()
 def demo() -> None:
     """Run the whole pipeline on real data with small parameters, in .demo/."""
-    from pipeline.demo import run_demo
+    from pipeline.beside import run_beside
 
-    print(f"The demo's report: {run_demo(ROOT)}")
+    print(f"The demo's report: {run_beside(ROOT, 'demo') / 'report.html'}")
+
+
+@app.command()
+def ablation() -> None:
+    """Compare every variant with `plain` at one latent size, in .ablation/; its pages go to reports/ablation/."""
+    from pipeline.beside import publish, run_beside
+
+    published = Paths(ROOT).reports / "ablation"
+    publish(run_beside(ROOT, "ablation"), published)
+    print(f"The ablation's report: {published / 'report.html'}")
 
 
 @app.command()

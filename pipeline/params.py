@@ -131,6 +131,7 @@ class Evaluate(Section):
 
 
 class Report(Section):
+    baseline: Name | None
     columns: Annotated[int, Field(gt=0, le=32, strict=True)]
     languages: list[Literal["en", "uk"]] = Field(min_length=1)
 
@@ -213,6 +214,16 @@ class Params(Section):
             if name not in self.variants:
                 known = ", ".join(sorted(self.variants)) or "none"
                 raise ValueError(f"study.variants names {name!r}, which `variants` does not define; allowed: {known}")
+        return self
+
+    @model_validator(mode="after")
+    def _baseline_is_trained(self) -> "Params":
+        if self.report.baseline not in (None, *self.study.variants):
+            allowed = ", ".join(self.study.variants)
+            raise ValueError(
+                f"report.baseline is {self.report.baseline!r}, which study.variants does not list; "
+                f"allowed: null, {allowed}"
+            )
         return self
 
     def recipe(self, variant: str) -> Recipe:

@@ -12,7 +12,7 @@ from statistics import median
 
 from conftest import DVC_CONFIG, ROOT
 
-from pipeline.demo import prepare
+from pipeline.beside import prepare
 from pipeline.machine import machine
 from pipeline.metrics.evaluation import cost_figures
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment
 
-from pipeline.demo import prepare
+from pipeline.beside import prepare
 from pipeline.fingerprint import DETERMINING
 from pipeline.grid import mend_lock
 from pipeline.params import Recipe, overlaid

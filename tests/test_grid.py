@@ -8,7 +8,7 @@ from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment, outputs
 from distributed import LocalCluster
 
 from pipeline import grid, lockfile
-from pipeline.demo import prepare
+from pipeline.beside import prepare
 from pipeline.params import overlaid
 from pipeline.paths import Paths
 from pipeline.tracking import store

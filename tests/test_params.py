@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from pipeline import StudyError
-from pipeline.params import overlaid
+from pipeline.params import Params, overlaid
 from pipeline.params_yaml import load, read_yaml
 
 
@@ -73,6 +73,7 @@ BAD = [
     ({"variants__calibrated": {"train": {"batch_size": 90_000}}}, ["variants.calibrated", "90000"]),
     ({"variants__reference": {"train": 3}}, ["variants.reference.train"]),
     ({"report__columns": 10_000}, ["report.columns"]),
+    ({"report__baseline": "plain"}, ["report.baseline", "plain", "null, reference, calibrated"]),
 ]
 
 
@@ -123,6 +124,13 @@ def test_the_grid_is_the_product_in_the_order_of_the_file(params) -> None:
     names = [run.name for run in params.runs]
     assert names[:2] == ["reference-64-0", "reference-128-0"]
     assert len(names) == len(params.study.variants) * len(params.study.latent_dims) * len(params.study.seeds)
+
+
+def test_the_ablation_compares_every_variant_that_does_not_collapse(params) -> None:
+    changed = overlaid(read_yaml(ROOT / "params.yaml"), read_yaml(ROOT / "pipeline" / "ablation.yaml"))
+    ablation = Params.model_validate(changed)
+    assert set(ablation.study.variants) == set(params.variants) - {"reference"}
+    assert ablation.report.baseline == "plain"
 
 
 def test_an_unknown_run_is_refused_with_the_known_ones(params) -> None:

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment
 
+from pipeline.beside import prepare
 from pipeline.checkpoint import load_model
-from pipeline.demo import prepare
 from pipeline.params import overlaid
 from pipeline.paths import Paths
 from pipeline.tracking import store

@@ -23,7 +23,7 @@ import psutil
 from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment, outputs, write_mnist
 
 from pipeline import lockfile
-from pipeline.demo import prepare
+from pipeline.beside import prepare
 from pipeline.grid import mend_lock
 from pipeline.params import overlaid
 from pipeline.params_yaml import load

@@ -14,6 +14,7 @@ from pipeline.pictures import mosaic
 from pipeline.report.charts import charts
 from pipeline.report.columns import RUN, TABLES, UNITS, written
 from pipeline.report.conclusions import conclusions, published_claims, reason
+from pipeline.report.gains import gains, said_of_gains
 from pipeline.report.study import Study, shown_epochs
 from pipeline.report.words import Words, all_words
 
@@ -32,9 +33,9 @@ def write(study: Study, reports: Path) -> None:
 
 def write_pages(study: Study, folder: Path, language: str, stem: str, up: str) -> None:
     """Two pages of one language; `up` leads from `folder` to reports/."""
-    words = all_words()[language]
-    content = contents(study, words)
+    words = Words(language)
     drawn = dict(charts(study, words))
+    content = contents(study, words) | {"quality_charts": [name for name in drawn if not name.startswith("loss-")]}
     figures = "figures" if not up else f"figures.{language}"
     with atomic.folder(folder / figures) as pictures:
         for name, figure in drawn.items():
@@ -69,6 +70,7 @@ def contents(study: Study, words: Words) -> dict[str, Any]:
     method, precision = words["method"], summary["extractor_precision"].iloc[0]
     first = study.pictures[summary["run"].iloc[0]]
     grid = {key: ", ".join(map(str, getattr(params.study, key))) for key in ("variants", "latent_dims", "seeds")}
+    beside = params.tracking.experiment.rpartition("-")[2]
     return {
         "w": words,
         "language": words.language,
@@ -82,6 +84,7 @@ def contents(study: Study, words: Words) -> dict[str, Any]:
         "judged": {row.run: words.say(reason(row)) for row in summary.itertuples()},
         "claims": [(words["sentences"][claim], words.say(answer)) for claim, answer in published_claims(summary)],
         "tables": {name: Table(summary, [*RUN, *columns]) for name, columns in TABLES.items()},
+        **gained(summary, params.report.baseline, words),
         "meanings": {column: (UNITS[column], words.meaning(column)) for column in UNITS},
         "published": reproduced(study, words),
         "published_intro": words["published"]["intro"].format(
@@ -99,9 +102,7 @@ def contents(study: Study, words: Words) -> dict[str, Any]:
         "extractor": chosen.extractor,
         "repeats": words["repeats"].format(**study.made_with),
         "measured_on": words["words"]["measured_on"].format(**study.made_with),
-        "reproduce": words["reproduce"].format(
-            command="make demo" if params.tracking.experiment.endswith("-demo") else "make repro"
-        ),
+        "reproduce": words["reproduce"].format(command=f"make {beside if beside in ('demo', 'ablation') else 'repro'}"),
     }
 
 
@@ -124,6 +125,18 @@ class Table:
         lines: list[list[str]] = [self.columns, ["---:" if self.numeric[c] else "---" for c in self.columns]]
         lines += [[text for _, text in cells] for _, cells in self.cells()]
         return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def gained(summary: pd.DataFrame, baseline: str | None, words: Words) -> dict[str, Any]:
+    """The comparison with the baseline, where there is one."""
+    if baseline is None:
+        return {"gains": None}
+    table = gains(summary, baseline)
+    return {
+        "gains": Table(table, [column for column in table if column != "spread"]),
+        "gains_said": [words.say(sentence) for sentence in said_of_gains(table, baseline)],
+        "gains_intro": words["gains_intro"].format(baseline=baseline),
+    }
 
 
 def reproduced(study: Study, words: Words) -> Table | None:

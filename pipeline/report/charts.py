@@ -19,22 +19,29 @@ def charts(study: Study, words: Words) -> Iterator[tuple[str, "Figure"]]:
     """Every chart with its name, which is its file's."""
     labels, summary, baselines = words["axes"], study.summary, study.baselines
     yield from loss_charts(study, labels)
+    if len(study.params.study.latent_dims) > 1:
+        yield from size_charts(study, words)
+    mean_image = psnr(baselines["pca_mse"][0])
+    yield "rate-distortion", plots.rate_distortion(summary, labels, mean_image)
+    yield "kl-per-dimension", plots.kl_per_dimension(study.dimensions, labels)
+
+
+def size_charts(study: Study, words: Words) -> Iterator[tuple[str, "Figure"]]:
+    """Quality against latent size, with what needs no training drawn in."""
+    labels, summary, baselines = words["axes"], study.summary, study.baselines
     sizes = sorted(study.params.study.latent_dims)
 
     def level(value: float) -> pd.Series:
         return pd.Series(value, index=sizes)
 
-    mean_image = psnr(baselines["pca_mse"][0])
     pca = pd.Series({size: psnr(max(baselines["pca_mse"][size], 1e-12)) for size in sizes})
-    references = {labels["pca"]: pca, labels["mean_image"]: level(mean_image)}
+    references = {labels["pca"]: pca, labels["mean_image"]: level(psnr(baselines["pca_mse"][0]))}
     yield "psnr", plots.by_latent_dim(summary, {"psnr_db": ""}, labels["psnr"], labels, references)
-    yield "rate-distortion", plots.rate_distortion(summary, labels, mean_image)
     zero, explained = {labels["mean_image"]: level(0.0)}, {"explained_information": ""}
     yield "explained-information", plots.by_latent_dim(summary, explained, labels["explained"], labels, zero)
     floor = {labels["noise_floor"]: level(baselines["fd_floor"])}
     distances = {f"fd_{of}": str(words["priors_short"].get(of, words["axes"]["reconstruction"])) for of in OF}
     yield "frechet-distance", plots.by_latent_dim(summary, distances, labels["frechet"], labels, floor)
-    yield "kl-per-dimension", plots.kl_per_dimension(study.dimensions, labels)
 
 
 def loss_charts(study: Study, labels: dict[str, str]) -> Iterator[tuple[str, "Figure"]]:

@@ -36,11 +36,11 @@ MEASURED_TIMES = ("train_seconds", "images_per_second")
 DIGITS = {"psnr_db": 2, "psnr_db_mean_of_images": 2, "pca_psnr_db": 2, "test_negative_elbo": 1, "kl": 2,
           "mutual_information": 2}  # fmt: skip  # a short table
 DIGITS |= dict.fromkeys(("latent_dim", "seed", "epochs", "active_units", *TABLES["cost"]), 0)
-DIGITS |= {f"fd_{of}": 1 for of in OF}
+DIGITS |= {f"fd_{of}": 1 for of in (*OF, "samples")} | {"parameters_ratio": 2, "forward_flops_ratio": 2}
 
 
 def written(column: str, value: object) -> str:
     """A cell: four decimals unless DIGITS says otherwise, a dash for nothing."""
     if isinstance(value, str):
         return value
-    return "–" if value is None or value != value else f"{value:.{DIGITS.get(column, 4)}f}"
+    return "–" if value is None or value != value else f"{value:.{DIGITS.get(column.removesuffix('_gain'), 4)}f}"

@@ -40,17 +40,18 @@ class Study(NamedTuple):
     made_with: dict[str, str]
 
 
-def gather(params: Params, paths: Paths) -> Study:
+def gather(params: Params, paths: Paths, run_ids: dict[str, str]) -> Study:
     """From the runs' own files; nothing is globbed, so what params.yaml dropped is not seen.
 
-    StudyError names the first file that is missing or damaged.
+    `run_ids` are MLflow's by fingerprint. StudyError names the first file that is missing or damaged.
     """
     rows, histories, dimensions, pictures = [], [], [], {}
     for run in params.runs:
         cell = {"run": run.name, "variant": run.variant, "latent_dim": run.latent_dim, "seed": run.seed}
         fingerprint = read_json(paths.model(run.name) / "model.json")["fingerprint"]
         times = training_times(paths.state(fingerprint) / "timing.json")
-        rows.append(cell | {"fingerprint": fingerprint} | read_json(paths.metrics(run.name)) | times)
+        known = {"fingerprint": fingerprint, "mlflow_run_id": run_ids.get(fingerprint, "unknown")}
+        rows.append(cell | known | read_json(paths.metrics(run.name)) | times)
         histories.append(read_csv(paths.model(run.name) / "history.csv").assign(**cell))
         dimensions.append(read_csv(paths.dimensions(run.name)).assign(run=run.name))
         files = {kind: paths.samples(run.name) / f"{kind}.png" for kind in SAMPLED}

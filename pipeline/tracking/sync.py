@@ -82,6 +82,16 @@ def differences(params: Params, paths: Paths) -> list[str]:
     return found
 
 
+def run_ids(params: Params, paths: Paths) -> dict[str, str]:
+    """MLflow's id of every training of the experiment, by fingerprint; none where MLflow cannot be asked."""
+    try:
+        known = trainings(connect(paths), params.tracking.experiment)
+    # What is wrong, `differences` says.
+    except Exception:
+        return {}
+    return {run.data.tags["fingerprint"]: run.info.run_id for run in known}
+
+
 def _true_status(run: "Run", has_files: bool) -> str | None:
     """What the run's status should be, where it is not that: whole files are a finished training, whoever died."""
     status = run.info.status

@@ -1,4 +1,8 @@
-"""The demo's own workspace, .demo/: the same pipeline and grid with the small parameters of demo.yaml."""
+"""Studies beside the study, each in a workspace of its own: the demo in .demo/, the ablation in .ablation/.
+
+They are the same pipeline with the changes of params.yaml that demo.yaml and ablation.yaml list. What the study has
+already made with the same parameters, they take from its cache.
+"""
 
 import os
 import shutil
@@ -12,7 +16,6 @@ from pipeline.params import overlaid
 from pipeline.params_yaml import dumped, load, read_yaml
 from pipeline.paths import Paths
 
-WORKSPACE = Path(".demo")
 # The cache is the study's: what both have in common, the dataset above all, is stored once.
 DVC_CONFIG = """[core]
     no_scm = true
@@ -21,17 +24,26 @@ DVC_CONFIG = """[core]
 [cache]
     dir = ../../.dvc/cache
 """
+# What a study's own folder of reports/ shows of it; dvc.lock says what it was made of.
+PUBLISHED = ("report.html", "report.md", "summary.csv", "figures", "study", "translations")
 
 
-def run_demo(root: Path) -> Path:
-    """Run the whole pipeline in .demo/ and return its report; the study's own outputs are not touched."""
-    workspace = root / WORKSPACE
-    prepare(root, workspace, read_yaml(Path(__file__).parent / "demo.yaml"), DVC_CONFIG)
-    # The demo's runs belong beside the study's in the UI: one store, another experiment.
+def run_beside(root: Path, name: str) -> Path:
+    """Run the study `name` in .name/ and return its reports/; the main study's outputs are not touched."""
+    workspace = root / f".{name}"
+    prepare(root, workspace, read_yaml(Path(__file__).parent / f"{name}.yaml"), DVC_CONFIG)
+    # Its runs belong beside the main study's in the UI: one store, another experiment.
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{(root / 'mlflow.db').resolve()}")
     if repro(Paths(workspace), os.cpu_count() or 1, scheduler=None):
-        raise StudyError("the demo did not finish; the messages above say why. `make demo` continues where it stopped")
-    return workspace / "reports" / "report.html"
+        raise StudyError(f"{name}: not finished; the messages above say why. `make {name}` goes on where it stopped")
+    return workspace / "reports"
+
+
+def publish(reports: Path, folder: Path) -> None:
+    """Copy a finished study's pages, and what they are made of, to where they can be committed."""
+    with atomic.folder(folder) as copy:
+        for source in (*(reports / name for name in PUBLISHED), reports.parent / "dvc.lock"):
+            (shutil.copytree if source.is_dir() else shutil.copyfile)(source, copy / source.name)
 
 
 def prepare(root: Path, workspace: Path, changes: dict[str, Any], dvc_config: str) -> None:
