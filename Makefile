@@ -4,6 +4,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Two workers of one thread each: teams of threads on the same cores wait for each other.
+PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -37,10 +39,10 @@ check: $(READY)  ## check params.yaml
 	@python -m pipeline check
 
 test: $(READY)  ## the fast tests: no network, no data
-	@python -m pytest -m 'not slow'
+	@$(PYTEST) -m 'not slow'
 
 test-slow: $(READY)  ## the tests that run the whole pipeline
-	@python -m pytest -m slow
+	@$(PYTEST) -m slow
 
 torture: $(READY)  ## kill the pipeline 100 times and feed it over 1,000 bad inputs (half an hour)
 	@FUZZ_CASES=400 python -m pytest -m fuzz

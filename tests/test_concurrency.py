@@ -1,5 +1,7 @@
 """Several commands at once in one git and DVC repository: each finishes or refuses clearly, nothing is corrupted."""
 
+import csv
+import json
 import shutil
 import subprocess
 import sys
@@ -79,6 +81,25 @@ def test_an_experiment_in_a_temporary_copy_beside_a_repro(clone: Path) -> None:
     assert sorted(found.get("dvc_exp_name", "") for found in tags) == ["", "faster"], (
         "the experiment's name is on its run"
     )
+
+
+def test_a_queued_experiment_has_the_same_numbers_in_dvc_and_in_mlflow(clone: Path) -> None:
+    queued = run(clone, "dvc", "exp", "run", "--queue", "-S", "train.learning_rate=0.002", "--name", "queued")
+    assert queued.wait() == 0
+    text, _ = run(clone, "dvc", "exp", "run", "--run-all").communicate(timeout=300)
+    (there,) = store.trainings(store.connect(Paths(clone)), "vae-cifar10")
+    assert there.data.tags["dvc_exp_name"] == "queued", text
+    said, _ = run(clone, "dvc", "metrics", "diff", "HEAD", "queued", "--json").communicate()
+    changes = json.loads(said)["reports/metrics/calibrated-2-0.json"]
+    assert changes["psnr_db"]["new"] == there.data.metrics["psnr_db"] != changes["psnr_db"]["old"]
+    assert {key: change["new"] for key, change in changes.items() if key in there.data.metrics} == {
+        key: value for key, value in there.data.metrics.items() if key in changes
+    }
+    table, _ = run(clone, "dvc", "exp", "show", "--csv").communicate()
+    (row,) = [row for row in csv.DictReader(table.splitlines()) if row["Experiment"] == "queued"]
+    assert row["train.learning_rate"] == "0.002"
+    shown, _ = run(clone, "dvc", "plots", "diff", "HEAD", "queued", "--json").communicate()
+    assert json.loads(shown)["data"].keys() >= {"validation loss", "PSNR against KL"}
 
 
 def test_sync_while_a_run_is_trained_leaves_it_alone(clone: Path) -> None:
