@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
+import pytest
 from conftest import DVC_CONFIG, ROOT
 
 from pipeline.beside import prepare
@@ -115,6 +117,25 @@ def overhead() -> None:
     table(["overhead", ""], rows)
 
 
+def trackers() -> None:
+    """What a tracker costs a training, reachable or not: images/s of that without one, alternating."""
+    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as silent:
+        places = {
+            "a database of its own": f"sqlite:///{folder}/mlflow.db",
+            "nobody listening": "http://127.0.0.1:9",
+            "a server that never answers": f"http://127.0.0.1:{silent.getsockname()[1]}",
+        }
+        ratios: dict[str, list[float]] = {name: [] for name in places}
+        for _ in range(ROUNDS):
+            alone = median(loop("ours", threads=1, epochs=4)["speeds"])
+            for name, address in places.items():
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setenv("MLFLOW_TRACKING_URI", address)
+                    ratios[name].append(median(loop("tracked", threads=1, epochs=4)["speeds"]) / alone)
+    rows = [[name, f"{median(found):.3f}"] for name, found in ratios.items()]
+    table(["a training mirrored to", "of its images/s alone"], rows)
+
+
 def seconds(command: list[str], folder: Path = ROOT) -> float:
     begun = time.perf_counter()
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
@@ -155,6 +176,7 @@ def growth() -> None:
 def main() -> None:
     print(f"Measured on {machine()}; medians of {ROUNDS} alternating rounds.\n", flush=True)
     training()
+    trackers()
     overhead()
     growth()
 
