@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
@@ -24,16 +25,20 @@ CORES = os.cpu_count() or 1
 OUTS = """import dvc.repo
 for stage in dvc.repo.Repo().index.stages:
     print(*(out.fspath for out in stage.outs), sep="\\n")"""
-LOOPS = Path(__file__).with_name("bench_loops.py")
+LOOPS, OF_PYTHAE = (Path(__file__).with_name(name) for name in ("bench_loops.py", "bench_pythae.py"))
+PYTHAE = f"pythae 0.1.2 on preloaded tensors, {CORES} threads"
 
 
 def start(name: str, count: int, **changes: object) -> subprocess.Popen[str]:
     words = [f"{key}={str(value).lower()}" for key, value in changes.items()]
+    return started([sys.executable, str(LOOPS), name, str(count), *words])
+
+
+def started(command: list[str]) -> subprocess.Popen[str]:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        [sys.executable, str(LOOPS), name, str(count), *words],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment,
-    )  # fmt: skip  # one argument a line says nothing more
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment
+    )
 
 
 def result(process: subprocess.Popen[str]) -> dict:
@@ -70,17 +75,35 @@ def training() -> None:
         f"{CORES} runs side by side": side_by_side,
         f"{CORES} runs side by side, fp32": lambda: side_by_side(precision="fp32"),
     }
+    if python := pythae():
+        wanted[PYTHAE] = lambda: median(result(started([python, str(OF_PYTHAE), str(IMAGES), str(CORES)]))["speeds"])
     found: dict[str, list[float]] = {name: [] for name in wanted}
     for _ in range(ROUNDS):
         for name, measure in wanted.items():
             found[name].append(measure())
-    books = found["textbook loop, all cores"]
+    others = [name for name in ("textbook loop, all cores", PYTHAE) if name in found]
     rows = []
     for name, speeds in found.items():
-        ratios = [speed / book for speed, book in zip(speeds, books, strict=True)]
-        rows.append([name, f"{median(speeds):.0f}", f"{median(ratios):.2f}"])
-    table(["training the reference variant, z = 128, batch 64", "images/s", "of the textbook"], rows)
+        ratios = [median(mine / its for mine, its in zip(speeds, found[other], strict=True)) for other in others]
+        rows.append([name, f"{median(speeds):.0f}", *(f"{ratio:.2f}" for ratio in ratios)])
+    head = ["training the reference variant, z = 128, batch 64", "images/s", *(f"of {other}" for other in others)]
+    table(head, rows)
     limits(median(found[f"{CORES} runs side by side"]) / CORES)
+
+
+def pythae() -> str | None:
+    """The Python of an environment with pythae, made if need be; None, said with the reason, if it cannot be had."""
+    environment = ROOT / ".bench-venv"
+    packages = [f"{name}=={version(name)}" for name in ("torch", "torchvision")]
+    python = str(environment / "bin" / "python")
+    if Path(python).exists() and subprocess.run([python, "-c", "import pythae"], capture_output=True).returncode == 0:
+        return python
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(environment)], check=True)
+    install = [python, "-m", "pip", "install", "-q", "pythae==0.1.2", *packages]
+    done = subprocess.run(install, capture_output=True, text=True)
+    if done.returncode:
+        print(f"pythae is skipped, it cannot be installed: {done.stderr.strip()[-200:]}\n", flush=True)
+    return None if done.returncode else python
 
 
 def limits(speed: float) -> None:
