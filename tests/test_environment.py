@@ -29,12 +29,19 @@ def workspace(trained: tuple[Params, Paths], tmp_path: Path) -> Path:
 
 
 def stage(
-    root: Path, name: str, *arguments: str, limit: Callable[[], None] | None = None, **environment: str
+    root: Path,
+    name: str,
+    *arguments: str,
+    limit: Callable[[], None] | None = None,
+    as_user: bool = False,
+    **environment: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a stage as DVC does, under a resource limit."""
+    """Run a stage as DVC does, under a resource limit; `as_user` takes root's right to write everywhere."""
+    drop = "-dac_override,-dac_read_search"
+    user = ["setpriv", f"--bounding-set={drop}", f"--inh-caps={drop}"] if as_user and os.geteuid() == 0 else []
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "DVC", "DISPLAY"))}
     return subprocess.run(
-        [sys.executable, "-m", "pipeline.stages", name, *arguments], cwd=root, preexec_fn=limit,
+        [*user, sys.executable, "-m", "pipeline.stages", name, *arguments], cwd=root, preexec_fn=limit,
         env=clean | {"PYTHONPATH": str(ROOT)} | environment, capture_output=True, text=True, stdin=subprocess.DEVNULL,
     )  # fmt: skip  # how it runs, then what it sees
 
@@ -77,6 +84,21 @@ def test_a_full_disk_leaves_nothing_half_written(workspace: Path, name: str, arg
     done = stage(workspace, name, *arguments)
     assert done.returncode == 0, done.stderr
     assert path.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "folder"),
+    [("fetch", (), "data"), ("train", ("reference-2-0",), "models"), ("report", (), "reports")],
+)
+def test_a_folder_that_may_not_be_written_is_named(workspace: Path, name: str, arguments: tuple, folder: str) -> None:
+    for path in (workspace / folder).iterdir():
+        shutil.rmtree(path) if name != "report" and path.is_dir() else None
+    before = sorted((workspace / folder).rglob("*"))
+    (workspace / folder).chmod(0o555)
+    done = stage(workspace, name, *arguments, as_user=True)
+    (workspace / folder).chmod(0o755)
+    refused(done, "ermission denied", folder)
+    assert sorted((workspace / folder).rglob("*")) == before
 
 
 def test_a_file_in_place_of_a_folder_is_named(workspace: Path) -> None:
