@@ -21,7 +21,7 @@ def gains(summary: pd.DataFrame, baseline: str) -> pd.DataFrame:
     table = cells[["active_units", *BETTER, *COSTS]].mean()
     base = table.xs(baseline).reindex(table.index.get_level_values("latent_dim")).set_axis(table.index)
     for key, sign in BETTER.items():
-        table[f"{key}_gain"] = sign * (table[key] - base[key])
+        table[f"{key}_gain"] = sign * (table[key] - base[key]) + 0.0  # no negative zero
     for key in COSTS:
         table[f"{key}_ratio"] = table[key] / base[key]
     # NaN, that of one seed, is no spread that a difference could hide in.
