@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+from pipeline.beside import publish
 from pipeline.params import Params
 from pipeline.paths import Paths
 from pipeline.report import assemble
@@ -73,11 +74,22 @@ def test_the_page_needs_no_other_file_and_escapes_what_it_shows(study: tuple[Par
     assert len(re.findall("<img[^>]*alt=.[^ ]", page)) == page.count("<img")
 
 
-def test_the_published_report_is_what_its_inputs_give(tmp_path: Path) -> None:
-    published = read(ROOT / "reports")
-    assemble.write(published, tmp_path)
+@pytest.mark.parametrize("reports", [ROOT / "reports", ROOT / "reports" / "ablation"], ids=["study", "ablation"])
+def test_the_published_reports_are_what_their_inputs_give(reports: Path, tmp_path: Path) -> None:
+    assemble.write(read(reports), tmp_path)
     for page in PAGES:
-        assert words_of(tmp_path / page) == words_of(ROOT / "reports" / page), page
+        assert words_of(tmp_path / page) == words_of(reports / page), page
+
+
+def test_a_study_beside_is_published_whole(study: tuple[Params, Paths], tmp_path: Path) -> None:
+    _, paths = study
+    paths.dvc_lock.write_text("schema: '2.0'\nstages: {}\n")
+    published = tmp_path / "reports" / "ablation"
+    publish(paths.reports, published)
+    assert (published / "dvc.lock").read_bytes() == paths.dvc_lock.read_bytes()
+    assemble.write(read(published), tmp_path / "again")
+    for page in PAGES:
+        assert (tmp_path / "again" / page).read_bytes() == (published / page).read_bytes()
 
 
 def words_of(page: Path) -> str:
