@@ -26,7 +26,8 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium here; `apt-get install chromium` brings it"),
 ]
-PAGES = [ROOT / "reports" / page for page in ("report.html", "translations/report.uk.html")]
+PUBLISHED = ("report.html", "translations/report.uk.html", "ablation/report.html")
+PAGES = [ROOT / "reports" / page for page in PUBLISHED]
 # MLflow opens a chat beside every page unless the browser remembers that it was closed.
 NO_CHAT = """for (const [key, value] of [["panelOpen_v1", "false"], ["fab.autoOpenedOnFirstLoad_v1", "true"]])
     localStorage.setItem("mlflow.assistant." + key, value)"""
@@ -54,7 +55,7 @@ def photograph(page: Page, name: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("path", PAGES, ids=["en", "uk"])
+@pytest.mark.parametrize("path", PAGES, ids=PUBLISHED)
 def test_the_report_is_whole_on_phone_and_desktop(browser: Browser, path: Path, width: int, scheme: str) -> None:
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]  # a Literal
     said, asked = [], []
@@ -62,7 +63,7 @@ def test_the_report_is_whole_on_phone_and_desktop(browser: Browser, path: Path, 
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
     page.goto(path.as_uri())
-    photograph(page, f"{path.stem}-{width}-{scheme}")
+    photograph(page, f"{path.parent.name}-{path.stem}-{width}-{scheme}")
     assert said == []
     assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()], "it needs no other file"
     assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out"
