@@ -19,6 +19,7 @@ from pipeline.model.vae import VAE
 from pipeline.objective import kl_standard_normal
 from pipeline.params import Evaluate, Run
 from pipeline.pictures import to_uint8
+from pipeline.processes import settled
 from pipeline.training import VALIDATION_BATCH, validate
 
 INFORMATION_IMAGES = 2_000
@@ -68,7 +69,7 @@ def evaluate(subject: Subject, baselines: Baselines, extract: Extract, chosen: E
     metrics |= reconstruction_figures(codes, run.latent_dim, baselines)
     metrics |= training_figures(run, baselines, subject.history) | cost_figures(model)
     metrics |= collapse_figures(codes, shuffled_mse(model, test_images, codes.mu, chosen.seed), chosen)
-    metrics |= likelihood_figures(model, test_images, chosen)
+    metrics |= likelihood_figures(run, model, test_images, chosen)
     metrics |= code_figures(subject, codes, chosen)
     compared, best, neighbours = set_figures(codes.decoded, subject.drawn, baselines.features, extract, chosen)
     variances = codes.mu.double().var(0, unbiased=False).numpy()
@@ -86,16 +87,22 @@ def cost_figures(model: VAE) -> dict[str, int]:
     return {"parameters": parameters, "forward_flops": counter.get_total_flops()}
 
 
-def likelihood_figures(model: VAE, test_images: Tensor, chosen: Evaluate) -> dict[str, Any]:
-    """The importance-weighted bound on the first test images; a Bernoulli's is none of 8-bit images."""
+def likelihood_figures(run: Run, model: VAE, test_images: Tensor, chosen: Evaluate) -> dict[str, Any]:
+    """The importance-weighted bound on the first test images, decoded in the precision that training has here.
+
+    A Bernoulli's is none of 8-bit images.
+    """
     if model.likelihood != "gaussian":
         return {}
     images = test_images[: chosen.likelihood_images]
-    bound = importance_bound(model, images, chosen.likelihood_samples, torch.Generator().manual_seed(chosen.seed))
+    precision = settled(run.recipe.train.precision, images.device)
+    generator = torch.Generator().manual_seed(chosen.seed)
+    bound = importance_bound(model, images, chosen.likelihood_samples, generator, precision)
     return {
         "bits_per_dim": bits_per_dim(bound, images[0].numel()),
         "likelihood_images": len(images),
         "likelihood_samples": chosen.likelihood_samples,
+        "likelihood_precision": precision,
     }
 
 

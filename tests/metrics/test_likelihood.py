@@ -72,6 +72,7 @@ def test_the_bound_of_probabilistic_pca_is_its_exact_likelihood(small_images: np
     with torch.inference_mode():
         one = importance_bound(model, images[:6], 1, torch.Generator().manual_seed(0))
         many = importance_bound(model, images[:6], 50, torch.Generator().manual_seed(1))
+        coarse = importance_bound(model, images[:6], 50, torch.Generator().manual_seed(1), "bf16")
     noise, mean = pca.variances[20:].mean(), pca.mean
     weights = pca.components[:20].T * (pca.variances[:20] - noise).sqrt()
     covariance = weights @ weights.T + noise * torch.eye(3072)
@@ -80,6 +81,7 @@ def test_the_bound_of_probabilistic_pca_is_its_exact_likelihood(small_images: np
     exact -= 1536 * math.log(2 * math.pi) + 3072 * math.log(255)
     # What rounding to 8 bits adds is small; the two bounds differ by it alone.
     assert torch.allclose(many, one, rtol=2e-3)
+    assert bits_per_dim(coarse, 3072) == pytest.approx(bits_per_dim(many, 3072), abs=1e-3)
     assert bits_per_dim(many, 3072) == pytest.approx(bits_per_dim(exact, 3072), rel=0.02)
 
 
