@@ -24,8 +24,6 @@ DVC_CONFIG = """[core]
 [cache]
     dir = ../../.dvc/cache
 """
-# What a study's own folder of reports/ shows of it; dvc.lock says what it was made of.
-PUBLISHED = ("report.html", "report.md", "summary.csv", "figures", "study", "translations")
 
 
 def run_beside(root: Path, name: str) -> Path:
@@ -40,9 +38,11 @@ def run_beside(root: Path, name: str) -> Path:
 
 
 def publish(reports: Path, folder: Path) -> None:
-    """Copy a finished study's pages, and what they are made of, to where they can be committed."""
+    """Copy what the report stage made, and dvc.lock, which says of what, to where they can be committed."""
+    workspace = reports.parent
+    outs = read_yaml(workspace / "dvc.yaml")["stages"]["report"]["outs"]
     with atomic.folder(folder) as copy:
-        for source in (*(reports / name for name in PUBLISHED), reports.parent / "dvc.lock"):
+        for source in (*(workspace / path for out in outs for path in out), workspace / "dvc.lock"):
             (shutil.copytree if source.is_dir() else shutil.copyfile)(source, copy / source.name)
 
 

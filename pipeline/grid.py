@@ -23,7 +23,7 @@ TOPIC = "vae-epochs"
 
 
 def repro(paths: Paths, jobs: int, scheduler: str | None) -> dict[str, str]:
-    """`dvc repro` with its trainings done by `jobs` processes, or by a Dask cluster, then `sync`; errors by run.
+    """`dvc repro` with its trainings done by `jobs` processes, or by a Dask cluster, and a `sync`; errors by run.
 
     A failing cell leaves the others running; what does not need it is completed. StudyError if dvc itself fails.
     """
@@ -35,8 +35,12 @@ def repro(paths: Paths, jobs: int, scheduler: str | None) -> dict[str, str]:
     cells = to_train(paths, params)
     errors = train_ahead(paths, cells, jobs, scheduler) if cells else {}
     # What failed once fails again in DVC, at the same epoch, and everything else is completed.
-    _dvc(paths, "repro", *(["--keep-going"] if errors else []), environment=environment, check=not errors)
+    keep_going = ["--keep-going"] if errors else []
+    _dvc(paths, "repro", *keep_going, "evaluate", environment=environment, check=not errors)
+    # The report names each run's id in MLflow, also of a run whose files came from DVC's run cache.
     show_in_mlflow(params, paths)
+    if not errors:
+        _dvc(paths, "repro", environment=environment)
     return errors
 
 

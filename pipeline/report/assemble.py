@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline import atomic, plots
 from pipeline.params import Params
 from pipeline.pictures import mosaic
-from pipeline.report.charts import charts
+from pipeline.report.charts import loss_charts, quality_charts
 from pipeline.report.columns import RUN, TABLES, UNITS, written
 from pipeline.report.conclusions import conclusions, published_claims, reason
 from pipeline.report.gains import gains, said_of_gains
@@ -34,8 +34,9 @@ def write(study: Study, reports: Path) -> None:
 def write_pages(study: Study, folder: Path, language: str, stem: str, up: str) -> None:
     """Two pages of one language; `up` leads from `folder` to reports/."""
     words = Words(language)
-    drawn = dict(charts(study, words))
-    content = contents(study, words) | {"quality_charts": [name for name in drawn if not name.startswith("loss-")]}
+    quality = dict(quality_charts(study, words))
+    drawn = dict(loss_charts(study, words)) | quality
+    content = contents(study, words) | {"quality_charts": list(quality)}
     figures = "figures" if not up else f"figures.{language}"
     with atomic.folder(folder / figures) as pictures:
         for name, figure in drawn.items():

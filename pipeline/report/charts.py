@@ -15,10 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def charts(study: Study, words: Words) -> Iterator[tuple[str, "Figure"]]:
-    """Every chart with its name, which is its file's."""
+def quality_charts(study: Study, words: Words) -> Iterator[tuple[str, "Figure"]]:
+    """How good the models are; each chart with its name, which is its file's."""
     labels, summary, baselines = words["axes"], study.summary, study.baselines
-    yield from loss_charts(study, labels)
     if len(study.params.study.latent_dims) > 1:
         yield from size_charts(study, words)
     mean_image = psnr(baselines["pca_mse"][0])
@@ -44,7 +43,7 @@ def size_charts(study: Study, words: Words) -> Iterator[tuple[str, "Figure"]]:
     yield "frechet-distance", plots.by_latent_dim(summary, distances, labels["frechet"], labels, floor)
 
 
-def loss_charts(study: Study, labels: dict[str, str]) -> Iterator[tuple[str, "Figure"]]:
+def loss_charts(study: Study, words: Words) -> Iterator[tuple[str, "Figure"]]:
     """A chart of the losses for each variant, with the mean image's where the loss has its scale."""
     for variant in study.params.study.variants:
         history = study.history[study.history["variant"] == variant]
@@ -53,4 +52,4 @@ def loss_charts(study: Study, labels: dict[str, str]) -> Iterator[tuple[str, "Fi
         levels: list[float | None] = [None, None]
         if objective.likelihood == "bernoulli" and objective.reduction == "mean":
             levels = [float(rows["train_mean_image_bce"].iloc[0]), float(rows["train_bce_floor"].iloc[0])]
-        yield f"loss-{variant}", plots.loss_curves(history, variant, labels, *levels)
+        yield f"loss-{variant}", plots.loss_curves(history, variant, words["axes"], *levels)

@@ -1,6 +1,7 @@
 """The pages: made of what reports/ keeps, alike in every language, and of one file that needs nothing else."""
 
 import re
+import shutil
 import string
 from pathlib import Path
 
@@ -84,6 +85,7 @@ def test_the_published_reports_are_what_their_inputs_give(reports: Path, tmp_pat
 def test_a_study_beside_is_published_whole(study: tuple[Params, Paths], tmp_path: Path) -> None:
     _, paths = study
     paths.dvc_lock.write_text("schema: '2.0'\nstages: {}\n")
+    shutil.copy(ROOT / "dvc.yaml", paths.root)
     published = tmp_path / "reports" / "ablation"
     publish(paths.reports, published)
     assert (published / "dvc.lock").read_bytes() == paths.dvc_lock.read_bytes()
