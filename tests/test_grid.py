@@ -33,6 +33,7 @@ def test_side_by_side_is_serial_byte_for_byte_and_trains_nothing_twice(tmp_path:
     serial, parallel = (workspace(tmp_path / name, mnist_root, {}) for name in ("serial", "parallel"))
     done = subprocess.run(["dvc", "repro"], cwd=serial.root, env=clean_environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert grid.to_train(parallel, grid.load(parallel.params)) == ["reference-2-0", "calibrated-2-0"]
     assert grid.repro(parallel, jobs=2, scheduler=None) == {}
     assert outputs(parallel.root) == outputs(serial.root)
     one, other = (lockfile.entries(paths.dvc_lock) for paths in (serial, parallel))
@@ -55,6 +56,7 @@ def test_the_report_names_mlflows_runs_of_what_the_run_cache_gave(
     paths.dvc_lock.unlink()
     shutil.rmtree(paths.root / "models")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/another.db")
+    assert grid.to_train(paths, grid.load(paths.params)) == []
     assert grid.repro(paths, jobs=2, scheduler=None) == {}
     (run,) = store.trainings(store.connect(paths), "vae-cifar10")
     assert list(pd.read_csv(paths.reports / "summary.csv")["mlflow_run_id"]) == [run.info.run_id]
