@@ -53,15 +53,15 @@ def explain(params: Params, paths: Paths) -> list[Step]:
     steps = []
     for stage in stages:
         now = Made(stage.cmd, current_params(stage), current_deps(stage, produced))
-        entry = locked.get(stage.addressing)
+        entry = locked.get(stage.name)
         reasons = differences(now, entry) + damaged(stage)
         known = None if reasons else entry
         if reasons and None not in now.deps.values():
             known = next((old for old in seen() if made_of(old) == now and in_cache(repo, old)), None)
         state = "fresh" if not reasons else "cached" if known else "runs"
         produced |= {out.def_path: lockfile.outs(known).get(out.def_path) if known else None for out in stage.outs}
-        seconds = usual_seconds(stage.addressing, params, paths) if state == "runs" else 0.0
-        steps.append(Step(stage.addressing, state, reasons, seconds))
+        seconds = usual_seconds(stage.name, params, paths) if state == "runs" else 0.0
+        steps.append(Step(stage.name, state, reasons, seconds))
     return steps
 
 

@@ -7,7 +7,6 @@ dvc.lock exactly as if it had trained them itself.
 
 import logging
 import os
-import re
 import subprocess
 from contextlib import nullcontext
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from rich.progress import Progress, TaskID
 
 from pipeline import StudyError, first_line
+from pipeline.explain import explain
 from pipeline.params import Params
 from pipeline.params_yaml import load, read_yaml
 from pipeline.paths import Paths
@@ -72,10 +72,10 @@ def mend_lock(paths: Paths) -> None:
 
 def to_train(paths: Paths, params: Params) -> list[str]:
     """The runs that `dvc repro` would train now; what its run cache holds is not among them."""
-    said = _dvc(paths, "repro", "--dry", "train", capture=True)
-    stale = set(re.findall(r"^Running stage 'train@(.+)':", said, re.M))
+    # `dvc repro --dry` does not look into the run cache.
+    stale = {step.stage for step in explain(params, paths) if step.state == "runs"}
     # A run of several processes fills the machine by itself: DVC trains it.
-    return [run.name for run in params.runs if run.name in stale and run.recipe.train.processes == 1]
+    return [run.name for run in params.runs if f"train@{run.name}" in stale and run.recipe.train.processes == 1]
 
 
 def train_ahead(paths: Paths, cells: list[str], jobs: int, scheduler: str | None) -> dict[str, str]:
@@ -112,10 +112,7 @@ def train_cell(name: str, root: str) -> None:
     train(run, params, paths, lambda epoch: worker.log_event(TOPIC, (name, int(epoch.metrics["epoch"]), total)))
 
 
-def _dvc(
-    paths: Paths, *arguments: str, environment: dict[str, str] | None = None, capture: bool = False, check: bool = True
-) -> str:
-    done = subprocess.run(["dvc", *arguments], cwd=paths.root, env=environment, capture_output=capture, text=True)
+def _dvc(paths: Paths, *arguments: str, environment: dict[str, str] | None = None, check: bool = True) -> None:
+    done = subprocess.run(["dvc", *arguments], cwd=paths.root, env=environment)
     if check and done.returncode:
-        raise StudyError(f"dvc {' '.join(arguments)} failed: {(done.stderr or 'see above').strip()[-300:]}")
-    return done.stdout or ""
+        raise StudyError(f"dvc {' '.join(arguments)} failed; see above")

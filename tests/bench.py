@@ -18,6 +18,8 @@ from conftest import DVC_CONFIG, ROOT
 from pipeline.beside import prepare
 from pipeline.machine import machine
 from pipeline.metrics.evaluation import cost_figures
+from pipeline.params_yaml import load, read_yaml
+from pipeline.paths import Paths
 
 IMAGES = 6_400
 ROUNDS = 3
@@ -25,6 +27,8 @@ CORES = os.cpu_count() or 1
 OUTS = """import dvc.repo
 for stage in dvc.repo.Repo().index.stages:
     print(*(out.fspath for out in stage.outs), sep="\\n")"""
+STAGE, RUN_STAGES = (sys.executable, "-m", "pipeline.stages"), ("train", "sample", "evaluate")
+REPRO = f"from pipeline.grid import repro; from pipeline.paths import Paths; repro(Paths(), {CORES}, None)"
 LOOPS, OF_PYTHAE = (Path(__file__).with_name(name) for name in ("bench_loops.py", "bench_pythae.py"))
 PYTHAE = f"pythae 0.1.2 on preloaded tensors, {CORES} threads"
 
@@ -111,7 +115,6 @@ def limits(speed: float) -> None:
     import torch
 
     from pipeline.model.vae import VAE
-    from pipeline.params_yaml import load
 
     model = VAE([3, 32, 32], 128, likelihood="bernoulli", **load().model.model_dump())
     flops = 3 * cost_figures(model)["forward_flops"]
@@ -131,13 +134,42 @@ def limits(speed: float) -> None:
 
 
 def overhead() -> None:
-    """Imports of each stage, and `dvc repro` of the default study with nothing to do."""
-    rows = []
-    for stage in ("fetch", "train", "sample", "evaluate", "report"):
+    """Imports of each stage, `dvc repro` with nothing to do, and what the demo takes beside the work in it."""
+    starts = {}
+    for stage in ("fetch", "baselines", "train", "sample", "evaluate", "report"):
         command = [sys.executable, "-c", f"import pipeline.stages.{stage}"]
-        rows.append([f"start of `{stage}`: its imports, s", f"{median(seconds(command) for _ in range(ROUNDS)):.1f}"])
+        starts[stage] = median(seconds(command) for _ in range(ROUNDS))
+    rows = [[f"start of `{stage}`: its imports, s", f"{taken:.1f}"] for stage, taken in starts.items()]
     rows.append(["`dvc repro` of the 8-run study with nothing to do, s", f"{idle_repro():.1f}"])
+    rows.append(["the demo's grid by `make repro`, of the sum of its stages' work", f"{demo(starts):.2f}"])
+    rows.append(["all measures of one calibrated run, z = 128, s", f"{evaluation():.0f}"])
     table(["overhead", ""], rows)
+
+
+def demo(starts: dict[str, float]) -> float:
+    """Time of the whole grid, relative to its stages one after another, each without its imports."""
+    with tempfile.TemporaryDirectory() as together, tempfile.TemporaryDirectory() as alone:
+        for folder in (together, alone):
+            prepare(ROOT, Path(folder), read_yaml(ROOT / "pipeline" / "demo.yaml"), DVC_CONFIG)
+        total = seconds([sys.executable, "-c", REPRO], Path(together))
+        cells = [run.name for run in load(Path(alone) / "params.yaml").runs]
+        steps = [["fetch"], ["baselines"], *([stage, cell] for cell in cells for stage in RUN_STAGES), ["report"]]
+        work = sum(seconds([*STAGE, *step], Path(alone)) - starts[step[0]] for step in steps)
+    return total / work
+
+
+def evaluation() -> float:
+    """Seconds in the evaluate stage of a run that was trained for an epoch: how well does not change how long."""
+    short = {
+        "study": {"variants": ["calibrated"], "latent_dims": [128]},
+        "data": {"train_images": 10_000},
+        "train": {"epochs": 1},
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(ROOT, Path(folder), short, DVC_CONFIG)
+        for step in (["fetch"], ["baselines"], *([stage, "calibrated-128-0"] for stage in RUN_STAGES)):
+            seconds([*STAGE, *step], Path(folder))
+        return json.loads(Paths(Path(folder)).duration("evaluate@calibrated-128-0").read_text())["seconds"]
 
 
 def trackers() -> None:
@@ -179,20 +211,24 @@ def idle_repro() -> float:
 
 
 def growth() -> None:
-    """Time and memory against what one can ask for more of; one thread."""
+    """Time and memory against what one can ask for more of; one thread a run. Of several, all together."""
     rows = []
-    for what, count, changes in (
-        ("5,000 images", 5_000, {}),
-        ("20,000 images", 20_000, {}),
-        ("45,000 images", 45_000, {}),
-        ("5,000 images, 3 epochs more", 5_000, {"epochs": 4}),
-        ("5,000 images, latent size 512", 5_000, {"latent_dim": 512}),
-        ("5,000 images, calibrated", 5_000, {"variant": "calibrated"}),
-        ("5,000 images, calibrated, latent size 512", 5_000, {"variant": "calibrated", "latent_dim": 512}),
+    for what, runs, count, changes in (
+        ("5,000 images", 1, 5_000, {}),
+        ("20,000 images", 1, 20_000, {}),
+        ("45,000 images", 1, 45_000, {}),
+        ("5,000 images, 3 epochs more", 1, 5_000, {"epochs": 4}),
+        ("5,000 images, latent size 512", 1, 5_000, {"latent_dim": 512}),
+        ("5,000 images, calibrated", 1, 5_000, {"variant": "calibrated"}),
+        ("5,000 images, calibrated, latent size 512", 1, 5_000, {"variant": "calibrated", "latent_dim": 512}),
+        (f"5,000 images, {CORES} runs at once", CORES, 5_000, {"epochs": 3}),
+        (f"5,000 images, {2 * CORES} runs at once", 2 * CORES, 5_000, {"epochs": 3}),
     ):
-        found = loop("ours", count, **({"threads": 1, "epochs": 1} | changes))
-        speed = median(found["speeds"])
-        rows.append([what, f"{count / speed:.1f}", f"{speed:.0f}", f"{found['memory']:.0f}"])
+        running = [start("ours", count, **({"threads": 1, "epochs": 1} | changes)) for _ in range(runs)]
+        found = [result(process) for process in running]
+        speeds = [median(one["speeds"]) for one in found]
+        memory = sum(one["memory"] for one in found)
+        rows.append([what, f"{count / min(speeds):.1f}", f"{sum(speeds):.0f}", f"{memory:.0f}"])
     table(["growth", "s an epoch", "images/s", "peak memory, MiB"], rows)
 
 

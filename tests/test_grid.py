@@ -1,8 +1,10 @@
 """Cells trained side by side give the files of a serial `dvc repro`; one that fails leaves the others alone."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment, outputs
 from distributed import LocalCluster
@@ -31,6 +33,7 @@ def test_side_by_side_is_serial_byte_for_byte_and_trains_nothing_twice(tmp_path:
     serial, parallel = (workspace(tmp_path / name, mnist_root, {}) for name in ("serial", "parallel"))
     done = subprocess.run(["dvc", "repro"], cwd=serial.root, env=clean_environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert grid.to_train(parallel, grid.load(parallel.params)) == ["reference-2-0", "calibrated-2-0"]
     assert grid.repro(parallel, jobs=2, scheduler=None) == {}
     assert outputs(parallel.root) == outputs(serial.root)
     one, other = (lockfile.entries(paths.dvc_lock) for paths in (serial, parallel))
@@ -43,6 +46,20 @@ def test_side_by_side_is_serial_byte_for_byte_and_trains_nothing_twice(tmp_path:
     for run in store.trainings(client, "vae-cifar10"):
         assert run.info.status == "FINISHED"
         assert store.logged_epochs(client, run.info.run_id) == {1, 2}
+
+
+def test_the_report_names_mlflows_runs_of_what_the_run_cache_gave(
+    tmp_path: Path, mnist_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = workspace(tmp_path / "study", mnist_root, {"study": {"variants": ["reference"]}})
+    assert grid.repro(paths, jobs=2, scheduler=None) == {}
+    paths.dvc_lock.unlink()
+    shutil.rmtree(paths.root / "models")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/another.db")
+    assert grid.to_train(paths, grid.load(paths.params)) == []
+    assert grid.repro(paths, jobs=2, scheduler=None) == {}
+    (run,) = store.trainings(store.connect(paths), "vae-cifar10")
+    assert list(pd.read_csv(paths.reports / "summary.csv")["mlflow_run_id"]) == [run.info.run_id]
 
 
 def test_a_failing_cell_is_reported_and_the_others_are_complete(tmp_path: Path, mnist_root: Path) -> None:

@@ -144,8 +144,7 @@ def test_the_whole_life_of_a_study(repository: Path, tmp_path: Path) -> None:
     told = ours(root, "explain")
     assert f"train@{NAME}: cached, from the run cache" in told
     assert f"evaluate@{NAME}: cached" in told
-    assert "train@calibrated-2-0" not in run(root, "dvc", "repro", "--dry").split("Running stage")[1:]
-    run(root, "dvc", "repro")
+    assert f"Stage 'train@{NAME}' is cached" in run(root, "dvc", "repro")
     ours(root, "sync")
     assert shown(root)[fingerprint]["tags"]["current"] == "true"
     assert {k: v for k, v in outputs(root).items() if "reports/" not in k} == {
