@@ -48,7 +48,7 @@ torture: $(READY)  ## kill the pipeline 100 times and feed it 1,600 bad inputs (
 	@FUZZ_CASES=400 python -m pytest -m fuzz
 	@PYTHONPATH=$(CURDIR) python tests/torture.py --kills 100
 
-bench: $(READY)  ## speed, start-up and memory here, as ratios to the textbook loop (twenty quiet minutes)
+bench: $(READY)  ## speed, start-up and memory here, as ratios to the textbook loop (some forty quiet minutes)
 	@test -e data/cifar10 || dvc repro --quiet fetch
 	@PYTHONPATH=$(CURDIR) python tests/bench.py
 

@@ -20,6 +20,7 @@ from pipeline.machine import machine
 from pipeline.metrics.evaluation import cost_figures
 from pipeline.params_yaml import load, read_yaml
 from pipeline.paths import Paths
+from pipeline.stages.__main__ import RUN_STAGES, STUDY_STAGES
 
 IMAGES = 6_400
 ROUNDS = 3
@@ -27,7 +28,7 @@ CORES = os.cpu_count() or 1
 OUTS = """import dvc.repo
 for stage in dvc.repo.Repo().index.stages:
     print(*(out.fspath for out in stage.outs), sep="\\n")"""
-STAGE, RUN_STAGES = (sys.executable, "-m", "pipeline.stages"), ("train", "sample", "evaluate")
+STAGE = (sys.executable, "-m", "pipeline.stages")
 REPRO = f"from pipeline.grid import repro; from pipeline.paths import Paths; repro(Paths(), {CORES}, None)"
 LOOPS, OF_PYTHAE = (Path(__file__).with_name(name) for name in ("bench_loops.py", "bench_pythae.py"))
 PYTHAE = f"pythae 0.1.2 on preloaded tensors, {CORES} threads"
@@ -136,7 +137,7 @@ def limits(speed: float) -> None:
 def overhead() -> None:
     """Imports of each stage, `dvc repro` with nothing to do, and what the demo takes beside the work in it."""
     starts = {}
-    for stage in ("fetch", "baselines", "train", "sample", "evaluate", "report"):
+    for stage in (*STUDY_STAGES, *RUN_STAGES):
         command = [sys.executable, "-c", f"import pipeline.stages.{stage}"]
         starts[stage] = median(seconds(command) for _ in range(ROUNDS))
     rows = [[f"start of `{stage}`: its imports, s", f"{taken:.1f}"] for stage, taken in starts.items()]
