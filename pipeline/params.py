@@ -151,16 +151,12 @@ class Recipe(Section):
     train: Train
 
     @model_validator(mode="after")
-    def _noise_is_gaussian(self) -> "Recipe":
+    def _fits_together(self) -> "Recipe":
         if self.model.covariance == "local" and self.objective.likelihood != "gaussian":
             raise ValueError(
                 f"model.covariance is local, but objective.likelihood is {self.objective.likelihood}; "
                 "allowed: isotropic, or the likelihood gaussian"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _batch_fits(self) -> "Recipe":
         if self.train.batch_size > self.data.trained_on:
             raise ValueError(
                 f"train.batch_size is {self.train.batch_size}, but an epoch has {self.data.trained_on} images; "
@@ -209,21 +205,14 @@ class Params(Section):
     tracking: Tracking
 
     @model_validator(mode="after")
-    def _variants_exist(self) -> "Params":
+    def _names_are_known(self) -> "Params":
         for name in self.study.variants:
             if name not in self.variants:
                 known = ", ".join(sorted(self.variants)) or "none"
                 raise ValueError(f"study.variants names {name!r}, which `variants` does not define; allowed: {known}")
-        return self
-
-    @model_validator(mode="after")
-    def _baseline_is_trained(self) -> "Params":
-        if self.report.baseline not in (None, *self.study.variants):
-            allowed = ", ".join(self.study.variants)
-            raise ValueError(
-                f"report.baseline is {self.report.baseline!r}, which study.variants does not list; "
-                f"allowed: null, {allowed}"
-            )
+        if (baseline := self.report.baseline) not in (None, *self.study.variants):
+            allowed = ", ".join(["null", *self.study.variants])
+            raise ValueError(f"report.baseline is {baseline!r}, which study.variants does not list; allowed: {allowed}")
         return self
 
     def recipe(self, variant: str) -> Recipe:
