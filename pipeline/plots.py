@@ -9,7 +9,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pipeline.pictures import canvas
+
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DPI = 110
 LINES = ("-", "--", "-.", ":")
 # What a plot calls things, in one language: `axes` of the report's catalogues.
 Labels = dict[str, str]
@@ -18,7 +21,7 @@ Labels = dict[str, str]
 def png(figure: Figure) -> bytes:
     """The figure as PNG; equal figures are equal bytes."""
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
+    figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
     return file.getvalue()
 
 
@@ -30,6 +33,21 @@ def svg(figure: Figure) -> str:
     element = file.getvalue()
     element = element[element.index("<svg") :]
     return element.replace("#000000", "currentColor").replace("#ffffff", "var(--page)")
+
+
+def strips(rows: list[tuple[str, np.ndarray]], scale: int = 2) -> Figure:
+    """Labelled rows of images uint8 [N, C, H, W], drawn `scale` dots to the pixel by `png`."""
+    count, _, side, _ = rows[0][1].shape
+    side, gap, margin = scale * side, 6, 190
+    width, height = margin + count * side, len(rows) * (side + gap) - gap
+    figure = Figure(figsize=(width / DPI, height / DPI))
+    for index, (label, images) in enumerate(rows):
+        bottom = height - side - index * (side + gap)
+        axes = figure.add_axes((margin / width, bottom / height, count * side / width, side / height))
+        axes.imshow(canvas(images[None]), interpolation="nearest", aspect="auto", cmap="gray", vmin=0, vmax=255)
+        axes.axis("off")
+        figure.text(0.01, (bottom + side / 2) / height, label, va="center", fontsize=8)
+    return figure
 
 
 def _styled(axes, title: str, x: str, y: str) -> None:  # type: ignore[no-untyped-def]  # Axes, whose stubs need pyplot

@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline import atomic, plots
 from pipeline.params import Params
 from pipeline.pictures import mosaic
-from pipeline.report.charts import loss_charts, quality_charts
+from pipeline.report.charts import loss_charts, overview, quality_charts
 from pipeline.report.columns import RUN, TABLES, UNITS, written
 from pipeline.report.conclusions import conclusions, published_claims, reason
 from pipeline.report.gains import gains, said_of_gains
@@ -39,7 +39,7 @@ def write_pages(study: Study, folder: Path, language: str, stem: str, up: str) -
     content = contents(study, words) | {"quality_charts": list(quality)}
     figures = "figures" if not up else f"figures.{language}"
     with atomic.folder(folder / figures) as pictures:
-        for name, figure in drawn.items():
+        for name, figure in {"overview": overview(study, words, content["labels"]), **drawn}.items():
             atomic.write_bytes(pictures / f"{name}.png", plots.png(figure))
     links: dict[str, Any] = {"up": up, "figures": figures, "other_pages": other_pages(study.params, language, up)}
     atomic.write_text(folder / f"{stem}.md", rendered("report.md.j2", content | links))
@@ -82,6 +82,7 @@ def contents(study: Study, words: Words) -> dict[str, Any]:
         "originals": first["originals"],
         "epochs_shown": {row.run: shown_epochs(int(row.epochs)) for row in summary.itertuples()},
         "conclusions": [words.say(sentence) for sentence in conclusions(summary)],
+        "labels": {row.run: words.label(row) for row in summary.itertuples()},
         "judged": {row.run: words.say(reason(row)) for row in summary.itertuples()},
         "claims": [(words["sentences"][claim], words.say(answer)) for claim, answer in published_claims(summary)],
         "tables": {name: Table(summary, [*RUN, *columns]) for name, columns in TABLES.items()},

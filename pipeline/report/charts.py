@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+def overview(study: Study, words: Words, labels: dict[str, str]) -> "Figure":
+    """The same test images for every run, whose labels say what it was judged and how good it is."""
+    rows = [(words["words"]["test_images"], next(iter(study.pictures.values()))["originals"][0])]
+    rows += [(f"{run}\n{labels[run]}", shown["reconstructions"][0]) for run, shown in study.pictures.items()]
+    return plots.strips(rows)
+
+
 def quality_charts(study: Study, words: Words) -> Iterator[tuple[str, "Figure"]]:
     """How good the models are; each chart with its name, which is its file's."""
     labels, summary, baselines = words["axes"], study.summary, study.baselines

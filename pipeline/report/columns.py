@@ -43,4 +43,4 @@ def written(column: str, value: object) -> str:
     """A cell: four decimals unless DIGITS says otherwise, a dash for nothing."""
     if isinstance(value, str):
         return value
-    return "–" if value is None or value != value else f"{value:.{DIGITS.get(column.removesuffix('_gain'), 4)}f}"
+    return "–" if value is None or value != value else f"{value:z.{DIGITS.get(column.removesuffix('_gain'), 4)}f}"

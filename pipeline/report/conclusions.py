@@ -38,10 +38,11 @@ def collapse_of(variant: str, rows: pd.DataFrame) -> list[Sentence]:
     collapsed = rows[rows["collapse"] == "collapsed"]
     partly = rows[rows["collapse"] == "partly collapsed"]
     if collapsed.empty and partly.empty:
-        return [sentence("healthy", variant=variant, least=rows["active_share"].min())]
+        least = rows["active_share"].min()
+        return [sentence("healthy" if least < 1 else "wholly_healthy", variant=variant, least=least)]
     sentences = []
     if not collapsed.empty:
-        every = len(collapsed) == len(rows)
+        every, most = len(collapsed) == len(rows), collapsed["active_units"].max()
         sentences.append(
             sentence(
                 "all_collapsed" if every else "some_collapsed",
@@ -50,7 +51,7 @@ def collapse_of(variant: str, rows: pd.DataFrame) -> list[Sentence]:
                 total=len(rows),
                 sizes=_listed(collapsed["latent_dim"]),
                 kl=collapsed["kl"].max(),
-                active=collapsed["active_units"].max(),
+                active=sentence("active_at_most" if most else "none_active", active=most),
             )
         )
         sentences += same_as_mean_image(collapsed)
@@ -70,20 +71,36 @@ def same_as_mean_image(collapsed: pd.DataFrame) -> list[Sentence]:
     if scored.empty:
         return []
     difference = (scored["train_reconstruction_per_dim"] - scored["train_mean_image_bce"]).abs().max()
+    compared = sentence(
+        "same_as_mean_image" if difference <= SAME_LOSS else "away_from_mean_image",
+        losses=_ranged(scored["train_total_loss"], 4),
+        level=scored["train_mean_image_bce"].iloc[0],
+        difference=difference,
+        explained=_ranged(100 * scored["train_explained_information"], 1),
+    )
+    return [compared, *worse_by_mu(scored)]
+
+
+def worse_by_mu(collapsed: pd.DataFrame) -> list[Sentence]:
+    """Whether their test figures, of code = mu, are worse than those of the codes that the decoder was trained on."""
+    if (collapsed["bce"] - collapsed["test_reconstruction_per_dim"]).max() <= SAME_LOSS:
+        return []
     return [
         sentence(
-            "same_as_mean_image" if difference <= SAME_LOSS else "away_from_mean_image",
-            losses=_ranged(scored["train_total_loss"], 4),
-            level=scored["train_mean_image_bce"].iloc[0],
-            difference=difference,
-            explained=_ranged(100 * scored["train_explained_information"], 1),
+            "worse_by_mu",
+            by_mu=_ranged(collapsed["bce"], 3),
+            sampled=_ranged(collapsed["test_reconstruction_per_dim"], 3),
+            mean_image=collapsed["mean_image_bce"].iloc[0],
         )
     ]
 
 
 def size_effect(variant: str, rows: pd.DataFrame) -> list[Sentence]:
-    """Whether reconstruction improves with the latent size, beyond the spread between seeds."""
-    by_size = rows.groupby("latent_dim")["psnr_db"]
+    """Whether reconstruction improves with the latent size, beyond the spread between seeds.
+
+    Of the runs that did not collapse: what an unused code decodes to says nothing about its size.
+    """
+    by_size = rows[rows["collapse"] != "collapsed"].groupby("latent_dim")["psnr_db"]
     if by_size.ngroups < 2:
         return []
     means = by_size.mean()
@@ -162,5 +179,5 @@ def _listed(values: pd.Series) -> str:
 
 def _ranged(values: pd.Series, digits: int) -> str:
     """One number if all round to the same, else least to greatest."""
-    least, greatest = f"{values.min():.{digits}f}", f"{values.max():.{digits}f}"
+    least, greatest = f"{values.min():z.{digits}f}", f"{values.max():z.{digits}f}"
     return least if least == greatest else f"{least} … {greatest}"

@@ -24,6 +24,11 @@ class Words:
         values = {name: self.say(v) if isinstance(v, Sentence) else v for name, v in sentence.values.items()}
         return str(self.catalogue["sentences"][sentence.key]).format(**values).strip()
 
+    def label(self, row: Any) -> str:
+        """What a run was judged and how good its reconstructions are; `row` is its row of the summary."""
+        verdict = self.catalogue["verdicts"].get(row.collapse, row.collapse)
+        return str(self.catalogue["labelled"]).format(verdict=verdict, psnr=row.psnr_db)
+
     def meaning(self, column: str) -> str:
         """What a column of summary.csv holds."""
         if column in self.catalogue["columns"]:

@@ -23,7 +23,8 @@ def study(**variants: list[tuple]) -> pd.DataFrame:
                     "psnr_db": psnr_db, "pca_psnr_db": 21.0, "kl": 0.0001 if dead else 90.0,
                     "active_units": int(share * latent_dim), "active_share": share,
                     "train_total_loss": 0.6612, "train_reconstruction_per_dim": 0.6611,
-                    "train_mean_image_bce": 0.6606, "explained_information": -0.01 if dead else 0.8,
+                    "train_mean_image_bce": 0.6606, "mean_image_bce": 0.6894, "bce": 0.69,
+                    "test_reconstruction_per_dim": 0.69, "explained_information": -0.01 if dead else 0.8,
                     "train_explained_information": -0.003 if dead else float("nan"),
                 }
             )  # fmt: skip  # a table of keys
@@ -52,7 +53,9 @@ def size_effect(variant: str, frame: pd.DataFrame) -> str:
 
 def test_all_healthy() -> None:
     said = text(study(a=healthy(20, 22, 25)))
-    assert "**a** did not collapse" in said
+    assert "**a** did not collapse: in every run every dimension is active" in said
+    some = study(a=healthy(20, 22)).assign(active_share=[1.0, 0.96])
+    assert "at least 96% of the dimensions are active" in text(some)
     assert "collapsed in" not in said
 
 
@@ -61,7 +64,21 @@ def test_all_collapsed() -> None:
     assert "collapsed in all 2 runs (latent size 64, 128)" in said
     assert "equals the cost of predicting the mean augmented image" in said
     assert "(0.6606 nats per pixel-channel) within 0.0005" in said
+    assert "and no dimension is active" in said
     assert "No run can be recommended" in said
+    assert "Test figures are of code = mu" not in said
+
+
+def test_a_size_says_nothing_where_the_code_is_not_used() -> None:
+    assert size_effect("a", study(a=collapsed(11.2, 10.5, 9.9))) == ""
+    runs = [(64, 0, "healthy", 20), (128, 0, "collapsed", 12), (256, 0, "healthy", 23)]
+    assert "every larger latent size reconstructs better" in size_effect("a", study(a=runs))
+
+
+def test_figures_that_mu_makes_worse_say_so() -> None:
+    frame = study(reference=collapsed(11.2, 9.9)).assign(bce=[0.72, 0.78], test_reconstruction_per_dim=0.719)
+    assert "cost 0.720 … 0.780 nats per pixel-channel; of sampled codes" in text(frame)
+    assert "they cost 0.719, and the mean training image 0.689" in text(frame)
 
 
 def test_one_collapsed_is_named() -> None:
