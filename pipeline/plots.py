@@ -58,30 +58,36 @@ def _styled(axes, title: str, x: str, y: str) -> None:  # type: ignore[no-untype
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def _legend_below(figure: Figure, columns: int) -> None:
+    """What the first axes show, in a place where it hides nothing."""
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=columns, fontsize=7)
+
+
 def loss_curves(
     history: pd.DataFrame, title: str, words: Labels, mean_image: float | None = None, floor: float | None = None
 ) -> Figure:
-    """Total loss and KL by epoch, a line for each run; `history` has the columns of history.csv and `run`.
+    """Total loss and KL by epoch, a line for each run, dashed for validation images.
 
+    `history` has the columns of history.csv and `run`.
     `mean_image` and `floor` are levels of the total loss to draw in where the loss has the same scale.
     """
-    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for index, (run, rows) in enumerate(history.groupby("run", sort=False)):
         colour = COLOURS[index % len(COLOURS)]
-        left.plot(rows["epoch"], rows["train_total_loss"], color=colour, marker=".", label=f"{run} {words['train']}")
-        validation = f"{run} {words['validation']}"
-        left.plot(rows["epoch"], rows["validation_total_loss"], color=colour, linestyle="--", label=validation)
-        right.plot(rows["epoch"], rows["train_kl"], color=colour, marker=".", label=str(run))
+        left.plot(rows["epoch"], rows["train_total_loss"], color=colour, marker=".", label=str(run))
+        left.plot(rows["epoch"], rows["validation_total_loss"], color=colour, linestyle="--")
+        right.plot(rows["epoch"], rows["train_kl"], color=colour, marker=".")
+    left.plot([], [], color="black", linestyle="--", label=words["validation"])
     for level, name, style in ((mean_image, "mean_image", ":"), (floor, "floor", "-.")):
         if level is not None:
             left.axhline(level, color="black", linestyle=style, linewidth=1, label=words[name])
     _styled(left, f"{title}: {words['total_loss']}", words["epoch"], f"{words['total_loss']}, nats")
     _styled(right, f"{title}: KL", words["epoch"], f"KL, {words['nats_per_image']}")
-    right.set_yscale("symlog", linthresh=0.1)
+    right.set_ylim(bottom=0)
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(fontsize=7, loc="best")
+    _legend_below(figure, columns=6)
     return figure
 
 
@@ -92,7 +98,7 @@ def by_latent_dim(
 
     Points are means over seeds, bars their standard deviation.
     """
-    figure = Figure(figsize=(5.5, 3.6), layout="constrained")
+    figure = Figure(figsize=(5.5, 4), layout="constrained")
     axes = figure.subplots()
     for (index, (variant, rows)), (number, (key, name)) in product(
         enumerate(summary.groupby("variant", sort=False)), enumerate(lines.items())
@@ -108,33 +114,32 @@ def by_latent_dim(
     axes.set_xscale("log", base=2)
     axes.set_xticks(sorted(summary["latent_dim"].unique()), [str(d) for d in sorted(summary["latent_dim"].unique())])
     _styled(axes, label.split(",")[0], words["latent_size"], label)
-    axes.legend(fontsize=7)
+    _legend_below(figure, columns=2)
     return figure
 
 
 def rate_distortion(summary: pd.DataFrame, words: Labels, mean_image: float) -> Figure:
     """PSNR against KL, a point for each run with its latent size, and the mean image's PSNR, which costs nothing."""
-    figure = Figure(figsize=(5.5, 3.6), layout="constrained")
+    figure = Figure(figsize=(5.5, 4), layout="constrained")
     axes = figure.subplots()
     for index, (variant, rows) in enumerate(summary.groupby("variant", sort=False)):
         colour = COLOURS[index % len(COLOURS)]
         axes.plot(rows["kl"], rows["psnr_db"], color=colour, marker="os^D"[index % 4], linestyle="", label=str(variant))
         used = rows[rows["collapse"] != "collapsed"]
         axes.plot(used["kl"], used["pca_psnr_db"], color=colour, marker="_", linestyle="", markersize=12)
-        for row in rows.itertuples():
-            axes.annotate(f" {row.latent_dim}", (row.kl, row.psnr_db), fontsize=7)
+        for row in used.itertuples():
+            beside = (row.kl, row.psnr_db)
+            axes.annotate(str(row.latent_dim), beside, (6, -3), textcoords="offset points", fontsize=7)
     axes.plot([], [], color="black", marker="_", linestyle="", markersize=12, label=words["pca"])
     axes.axhline(mean_image, color="black", linestyle=":", linewidth=1, label=words["mean_image"])
-    axes.set_xscale("symlog", linthresh=1)
-    axes.set_xlim(left=-0.1)
     _styled(axes, words["rate_distortion"], f"KL, {words['nats_per_image']}", words["psnr"])
-    axes.legend(fontsize=7)
+    _legend_below(figure, columns=4)
     return figure
 
 
 def kl_per_dimension(dimensions: pd.DataFrame, words: Labels) -> Figure:
     """KL of each latent dimension in falling order, nats, a line for each run."""
-    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    figure = Figure(figsize=(5.5, 4), layout="constrained")
     axes = figure.subplots()
     for index, (run, rows) in enumerate(dimensions.groupby("run", sort=False)):
         kl = rows["kl"]
@@ -143,5 +148,5 @@ def kl_per_dimension(dimensions: pd.DataFrame, words: Labels) -> Figure:
     axes.set_yscale("symlog", linthresh=1e-3)
     axes.set_xscale("log")
     _styled(axes, words["kl_sorted"], words["dimension"], "KL, nats")
-    axes.legend(fontsize=7, ncols=2)
+    _legend_below(figure, columns=4)
     return figure

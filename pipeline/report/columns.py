@@ -38,9 +38,13 @@ DIGITS = {"psnr_db": 2, "psnr_db_mean_of_images": 2, "pca_psnr_db": 2, "test_neg
 DIGITS |= dict.fromkeys(("latent_dim", "seed", "epochs", "active_units", *TABLES["cost"]), 0)
 DIGITS |= {f"fd_{of}": 1 for of in (*OF, "samples")} | {"parameters_ratio": 2, "forward_flops_ratio": 2}
 
+NARROW_SPACE = "\u202f"  # one that does not break, and no comma, which is a decimal point in Ukrainian
+
 
 def written(column: str, value: object) -> str:
-    """A cell: four decimals unless DIGITS says otherwise, a dash for nothing."""
+    """A cell: four decimals unless DIGITS says otherwise, thousands apart, a dash for nothing."""
     if isinstance(value, str):
         return value
-    return "–" if value is None or value != value else f"{value:z.{DIGITS.get(column.removesuffix('_gain'), 4)}f}"
+    if value is None or value != value:
+        return "–"
+    return f"{value:z,.{DIGITS.get(column.removesuffix('_gain'), 4)}f}".replace(",", NARROW_SPACE)
