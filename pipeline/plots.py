@@ -119,15 +119,16 @@ def by_latent_dim(
 
 
 def rate_distortion(summary: pd.DataFrame, words: Labels, mean_image: float) -> Figure:
-    """PSNR against KL, a point for each run with its latent size, and the mean image's PSNR, which costs nothing."""
+    """PSNR against KL, a point for each run (named by its latent size if there are several), and the mean image's PSNR."""
     figure = Figure(figsize=(5.5, 4), layout="constrained")
     axes = figure.subplots()
+    several = summary["latent_dim"].nunique() > 1
     for index, (variant, rows) in enumerate(summary.groupby("variant", sort=False)):
         colour = COLOURS[index % len(COLOURS)]
         axes.plot(rows["kl"], rows["psnr_db"], color=colour, marker="os^D"[index % 4], linestyle="", label=str(variant))
         used = rows[rows["collapse"] != "collapsed"]
         axes.plot(used["kl"], used["pca_psnr_db"], color=colour, marker="_", linestyle="", markersize=12)
-        for row in used.itertuples():
+        for row in used.itertuples() if several else ():
             beside = (row.kl, row.psnr_db)
             axes.annotate(str(row.latent_dim), beside, (6, -3), textcoords="offset points", fontsize=7)
     axes.plot([], [], color="black", marker="_", linestyle="", markersize=12, label=words["pca"])
