@@ -119,7 +119,7 @@ def by_latent_dim(
 
 
 def rate_distortion(summary: pd.DataFrame, words: Labels, mean_image: float) -> Figure:
-    """PSNR against KL, a point for each run (named by its latent size if there are several), and the mean image's PSNR."""
+    """PSNR against KL, a point for each run, with its latent size if there are several, and the mean image's PSNR."""
     figure = Figure(figsize=(5.5, 4), layout="constrained")
     axes = figure.subplots()
     several = summary["latent_dim"].nunique() > 1
