@@ -28,7 +28,7 @@ def demo() -> None:
     """Run the whole pipeline on real data with small parameters, in .demo/."""
     from pipeline.beside import run_beside
 
-    print(f"The demo's report: {run_beside(ROOT, 'demo') / 'report.html'}")
+    print(f"The demo's report: {run_beside(ROOT, 'demo').reports / 'report.html'}")
 
 
 @app.command()

@@ -26,23 +26,23 @@ DVC_CONFIG = """[core]
 """
 
 
-def run_beside(root: Path, name: str) -> Path:
-    """Run the study `name` in .name/ and return its reports/; the main study's outputs are not touched."""
+def run_beside(root: Path, name: str) -> Paths:
+    """Run the study `name` in .name/, whose paths are returned; the main study's outputs are not touched."""
     workspace = root / f".{name}"
     prepare(root, workspace, read_yaml(Path(__file__).parent / f"{name}.yaml"), DVC_CONFIG)
     # Its runs belong beside the main study's in the UI: one store, another experiment.
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{(root / 'mlflow.db').resolve()}")
-    if repro(Paths(workspace), os.cpu_count() or 1, scheduler=None):
+    paths = Paths(workspace)
+    if repro(paths, os.cpu_count() or 1, scheduler=None):
         raise StudyError(f"{name}: not finished; the messages above say why. `make {name}` goes on where it stopped")
-    return workspace / "reports"
+    return paths
 
 
-def publish(reports: Path, folder: Path) -> None:
+def publish(study: Paths, folder: Path) -> None:
     """Copy what the report stage made, and dvc.lock, which says of what, to where they can be committed."""
-    workspace = reports.parent
-    outs = read_yaml(workspace / "dvc.yaml")["stages"]["report"]["outs"]
+    outs = read_yaml(study.root / "dvc.yaml")["stages"]["report"]["outs"]
     with atomic.folder(folder) as copy:
-        for source in (*(workspace / path for out in outs for path in out), workspace / "dvc.lock"):
+        for source in (*(study.root / path for out in outs for path in out), study.dvc_lock):
             (shutil.copytree if source.is_dir() else shutil.copyfile)(source, copy / source.name)
 
 

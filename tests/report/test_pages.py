@@ -87,7 +87,7 @@ def test_a_study_beside_is_published_whole(study: tuple[Params, Paths], tmp_path
     paths.dvc_lock.write_text("schema: '2.0'\nstages: {}\n")
     shutil.copy(ROOT / "dvc.yaml", paths.root)
     published = tmp_path / "reports" / "ablation"
-    publish(paths.reports, published)
+    publish(paths, published)
     assert (published / "dvc.lock").read_bytes() == paths.dvc_lock.read_bytes()
     assemble.write(read(published), tmp_path / "again")
     for page in PAGES:
