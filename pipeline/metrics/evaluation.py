@@ -88,14 +88,14 @@ def cost_figures(model: VAE) -> dict[str, int]:
 
 
 def likelihood_figures(run: Run, model: VAE, test_images: Tensor, chosen: Evaluate) -> dict[str, Any]:
-    """The importance-weighted bound on the first test images, decoded in the precision that training has here.
+    """The importance-weighted bound on the first test images; a Bernoulli's is none of 8-bit images.
 
-    A Bernoulli's is none of 8-bit images.
+    What refines a linear path decodes twice as fast in bf16; transposed convolutions gain nothing.
     """
     if model.likelihood != "gaussian":
         return {}
     images = test_images[: chosen.likelihood_images]
-    precision = settled(run.recipe.train.precision, images.device)
+    precision = settled(run.recipe.train.precision, images.device) if model.linear_path else "fp32"
     generator = torch.Generator().manual_seed(chosen.seed)
     bound = importance_bound(model, images, chosen.likelihood_samples, generator, precision)
     return {
