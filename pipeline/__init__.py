@@ -1,7 +1,7 @@
 """A reproducible, experiment-tracked study of variational autoencoders on CIFAR-10."""
 
 
-class StudyError(Exception):
+class UserError(Exception):
     """What a person can mend: the message says what, where and what to do; shown without a traceback."""
 
 

@@ -1,4 +1,4 @@
-"""What several tests share: the shipped parameters, and small real-format datasets."""
+"""What several tests share: the shipped parameters, and small real-format dataset_files."""
 
 import gzip
 import hashlib
@@ -13,12 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.beside import prepare
-from pipeline.params import Params, overlaid
-from pipeline.params_yaml import dumped, load, read_yaml
-from pipeline.paths import Paths
-from pipeline.report.columns import MEASURED_TIMES
-from pipeline.report.words import all_words
+from pipeline.workflow.workspace import create_workspace
+from pipeline.config.schema import Config, deep_merge
+from pipeline.storage.yaml_io import dump_yaml, read_yaml
+from pipeline.config.loader import load_config
+from pipeline.config.paths import Paths
+from pipeline.report.tables import MEASURED_TIMES
+from pipeline.report.i18n import load_catalogs
 from pipeline.stages import baselines, evaluate, fetch, report, sample, train
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,7 +48,7 @@ def timeless(path: Path) -> bytes:
         return pd.read_csv(path).drop(columns=[*MEASURED_TIMES, "mlflow_run_id"]).to_csv().encode()
     if path.name.startswith("report") and path.suffix in (".md", ".html"):
         text = re.sub(r"MLflow (run )?[0-9a-f]{32}", "", path.read_text())
-        for words in all_words().values():
+        for words in load_catalogs().values():
             start, end = words["tables"]["cost"], words["headings"]["judged"]
             text = re.sub(f"{re.escape(start)}.*?{re.escape(end)}", "", text, flags=re.DOTALL)
         return text.encode()
@@ -56,7 +57,7 @@ def timeless(path: Path) -> bytes:
 
 def git_study(root: Path, changes: dict, dvc_config: str = "") -> None:
     """A small study in a git repository of its own, with the code in it as in any clone; nothing is committed."""
-    prepare(ROOT, root, overlaid(SMALL, changes), DVC_CONFIG.replace("    no_scm = true\n", "") + dvc_config)
+    create_workspace(ROOT, root, deep_merge(SMALL, changes), DVC_CONFIG.replace("    no_scm = true\n", "") + dvc_config)
     (root / "pipeline").unlink()
     shutil.copytree(ROOT / "pipeline", root / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / ".gitignore", root)
@@ -74,9 +75,9 @@ class Bomb:
 
 
 @pytest.fixture
-def params() -> Params:
+def params() -> Config:
     """The parameters that the project ships."""
-    return load(ROOT / "params.yaml")
+    return load_config(ROOT / "params.yaml")
 
 
 @pytest.fixture(scope="session")
@@ -131,13 +132,13 @@ SMALL = {
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory, mnist_root: Path) -> tuple[Params, Paths]:
+def trained(tmp_path_factory: pytest.TempPathFactory, mnist_root: Path) -> tuple[Config, Paths]:
     """A finished two-run study on small MNIST, made by the real stages; tests copy what they change."""
     root = tmp_path_factory.mktemp("trained")
-    changes = overlaid(SMALL, {"data": {"source": str(mnist_root)}})
-    document = overlaid(read_yaml(ROOT / "params.yaml"), changes)
-    params = Params.model_validate(document)
-    (root / "params.yaml").write_text(dumped(document))
+    changes = deep_merge(SMALL, {"data": {"source": str(mnist_root)}})
+    document = deep_merge(read_yaml(ROOT / "params.yaml"), changes)
+    params = Config.model_validate(document)
+    (root / "params.yaml").write_text(dump_yaml(document))
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.delenv("DVC_ROOT", raising=False)
@@ -146,7 +147,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, mnist_root: Path) -> tuple
 
 
 @pytest.fixture
-def study(trained: tuple[Params, Paths], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Params, Paths]:
+def study(trained: tuple[Config, Paths], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Config, Paths]:
     """A copy of the finished study's workspace without its MLflow store."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("DVC_ROOT", raising=False)
@@ -157,7 +158,7 @@ def study(trained: tuple[Params, Paths], tmp_path: Path, monkeypatch: pytest.Mon
     return params, Paths(tmp_path)
 
 
-def run_study(params: Params, paths: Paths) -> None:
+def run_study(params: Config, paths: Paths) -> None:
     """Every stage in order, in this process."""
     fetch.main(params, paths)
     baselines.main(params, paths)

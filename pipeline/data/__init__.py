@@ -1,1 +1,1 @@
-"""Where the images come from, how they are checked, kept and drawn in batches."""
+"""Where the images come from, how they are checked, kept and drawn in loader."""

@@ -5,7 +5,7 @@ import sys
 import time
 from importlib import import_module
 
-from pipeline import StudyError
+from pipeline import UserError
 
 STUDY_STAGES = ("fetch", "baselines", "report")
 RUN_STAGES = ("train", "sample", "evaluate")
@@ -19,14 +19,14 @@ OUT_OF_MEMORY = "error: out of memory; lower train.batch_size or model.channels,
 def run_stage(name: str = "", *cell: str) -> None:
     """Check params.yaml, and only then import and run the stage: of the whole study, or of the one named run."""
     # Imports take seconds: a Ctrl-C during them, too, must end in main's hands.
-    from pipeline import atomic
-    from pipeline.params_yaml import load
-    from pipeline.paths import Paths
+    from pipeline.storage import atomic
+    from pipeline.config.loader import load_config
+    from pipeline.config.paths import Paths
 
     if name not in (*STUDY_STAGES, *RUN_STAGES) or len(cell) != (name in RUN_STAGES):
-        raise StudyError(USAGE)
+        raise UserError(USAGE)
     paths = Paths()
-    params = load(paths.params)
+    params = load_config(paths.params)
     runs = [params.run(run) for run in cell]
     start = time.monotonic()
     import_module(f"pipeline.stages.{name}").main(*runs, params, paths)
@@ -39,7 +39,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
     try:
         run_stage(*sys.argv[1:])
-    except StudyError as error:
+    except UserError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -3,25 +3,26 @@
 import torch
 from safetensors.torch import save
 
-from pipeline import atomic, baselines
-from pipeline.data import batches, datasets
-from pipeline.metrics.distances import distances
-from pipeline.metrics.features import extractor, features
-from pipeline.model.pca import fit_pca
-from pipeline.params import Params
-from pipeline.paths import Paths
+from pipeline.storage import atomic
+from pipeline.evaluation import baselines
+from pipeline.data import loader, dataset as dataset_files
+from pipeline.evaluation.distances import distances
+from pipeline.evaluation.extract_features import load_feature_extractor, extract_features
+from pipeline.models.pca import fit_pca
+from pipeline.config.schema import Config
+from pipeline.config.paths import Paths
 
 
-def main(params: Params, paths: Paths) -> None:
-    dataset = datasets.load(paths.dataset(params.data.dataset))
-    chosen, _ = batches.split(len(dataset.train_images), params.data.validation, params.data.train_images)
+def main(params: Config, paths: Paths) -> None:
+    dataset = dataset_files.load(paths.dataset(params.data.dataset))
+    chosen, _ = loader.train_val_split(len(dataset.train_images), params.data.validation, params.data.train_images)
     train_images = torch.from_numpy(dataset.train_images[chosen.numpy()])
-    pca, entropy = fit_pca(train_images), baselines.mean_entropy(train_images)
+    pca, entropy = fit_pca(train_images), baselines.mean_pixel_entropy(train_images)
     wanted = params.evaluate
     test_images = torch.tensor(dataset.test_images[: wanted.images])
-    extract = extractor(wanted.extractor, wanted.extractor_weights)
-    real = {"test": features(test_images[: wanted.features], extract)}
-    real["train"] = features(train_images[: wanted.features], extract)
+    extract = load_feature_extractor(wanted.load_feature_extractor, wanted.extractor_weights)
+    real = {"test": extract_features(test_images[: wanted.extract_features], extract)}
+    real["train"] = extract_features(train_images[: wanted.extract_features], extract)
     figures = baselines.measure(pca, test_images) | distances(real["test"], real["train"], "floor", wanted.seed)
     figures["feature_images"] = len(real["test"])
     with atomic.folder(paths.baselines) as folder:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.params import Params
-from pipeline.paths import Paths
-from pipeline.reading import read_json
-from pipeline.tracking.description import Identity
-from pipeline.tracking.store import store_uri
+from pipeline.config.schema import Config
+from pipeline.config.paths import Paths
+from pipeline.storage.reading import read_json
+from pipeline.config.run_record import RunRecord
+from pipeline.tracking.client import store_uri
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MODEL_NAME = "decoder"
 
 
-def log_decoder(client: "MlflowClient", run_id: str, identity: Identity) -> int:
+def log_model(client: "MlflowClient", run_id: str, record: RunRecord) -> int:
     """Log z [B, latent_dim] -> pixel means [B, C, H, W] in [0, 1] as a pt2 program, if the run has none; how many."""
     run = client.get_run(run_id)
     if run.outputs and run.outputs.model_outputs:
@@ -31,10 +31,10 @@ def log_decoder(client: "MlflowClient", run_id: str, identity: Identity) -> int:
     import torch
     from mlflow.models import Model, infer_signature
 
-    decoder = _decoder(identity)
+    decoder = _decoder(record)
     # Two codes: PyTorch takes a batch of one for a constant.
-    z = np.zeros((2, identity.run.latent_dim), np.float32)
-    with _active(store_uri(identity.paths), run.info.experiment_id), torch.no_grad(), warnings.catch_warnings():
+    z = np.zeros((2, record.run.latent_dim), np.float32)
+    with active_experiment(store_uri(record.paths), run.info.experiment_id), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch.export about its own internals
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         Model.log(
@@ -46,7 +46,7 @@ def log_decoder(client: "MlflowClient", run_id: str, identity: Identity) -> int:
 
 
 @contextmanager
-def _active(uri: str, experiment_id: str) -> Iterator[None]:
+def active_experiment(uri: str, experiment_id: str) -> Iterator[None]:
     """MLflow files a model under the process's active experiment; setting that leaves the environment changed."""
     import mlflow
 
@@ -61,23 +61,23 @@ def _active(uri: str, experiment_id: str) -> Iterator[None]:
             os.environ["MLFLOW_TRACKING_URI"] = before
 
 
-def _decoder(identity: Identity) -> "torch.nn.Module":
+def _decoder(record: RunRecord) -> "torch.nn.Module":
     import torch
 
-    from pipeline.checkpoint import load_model
+    from pipeline.training.checkpoint import load_model
 
     class Decoder(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.model, _ = load_model(identity.paths.model(identity.run.name))
+            self.model, _ = load_model(record.paths.model(record.run.name))
 
         def forward(self, z: torch.Tensor) -> torch.Tensor:
-            return self.model.pixel_means(self.model.decode(z))
+            return self.model.to_pixels(self.model.decode(z))
 
     return Decoder().eval()
 
 
-def crown(client: "MlflowClient", params: Params, paths: Paths, run_ids: dict[str, str]) -> str | None:
+def promote_champion(client: "MlflowClient", params: Config, paths: Paths, run_ids: dict[str, str]) -> str | None:
     """Make the best run that did not collapse the registered model's `champion`, and the former one `previous`.
 
     `run_ids` has the MLflow run of each listed run by name. Returns the champion's name, None if no run qualifies.
@@ -105,5 +105,5 @@ def crown(client: "MlflowClient", params: Params, paths: Paths, run_ids: dict[st
 
 
 def _register(client: "MlflowClient", registered: str, run_id: str):  # type: ignore[no-untyped-def]  # ModelVersion, lazily
-    model_id = client.get_run(run_id).outputs.model_outputs[0].model_id  # type: ignore[union-attr]  # log_decoder made it
+    model_id = client.get_run(run_id).outputs.model_outputs[0].model_id  # type: ignore[union-attr]  # log_model made it
     return client.create_model_version(registered, f"models:/{model_id}", run_id, model_id=model_id)

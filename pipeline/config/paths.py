@@ -1,0 +1,78 @@
+"""Every artefact's path, spelled once; all of them relative to the folder DVC runs stages in.
+
+Two kinds of places exist. Outputs belong to the workspace (a temporary copy under `dvc exp run --temp`).
+State — checkpoints, timings, the tracking store — belongs to the repository that outlives such a copy,
+which DVC names in the environment variable DVC_ROOT.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Paths of one workspace; `run` arguments are run names such as `reference-64-0`."""
+
+    root: Path = Path()
+
+    @property
+    def state_root(self) -> Path:
+        """The repository that keeps state: DVC_ROOT where DVC sets it, else the workspace."""
+        return Path(os.environ.get("DVC_ROOT", self.root)).resolve()
+
+    @property
+    def params(self) -> Path:
+        return self.root / "params.yaml"
+
+    @property
+    def dvc_lock(self) -> Path:
+        return self.root / "dvc.lock"
+
+    def dataset(self, name: str) -> Path:
+        return self.root / "data" / name
+
+    @property
+    def baselines(self) -> Path:
+        return self.root / "models" / "baselines"
+
+    def model(self, run: str) -> Path:
+        return self.root / "models" / run
+
+    def samples(self, run: str) -> Path:
+        return self.root / "reports" / "samples" / run
+
+    def metrics(self, run: str) -> Path:
+        return self.root / "reports" / "metrics" / f"{run}.json"
+
+    def dimensions(self, run: str) -> Path:
+        """A row for each latent dimension, beside the headline metrics."""
+        return self.root / "reports" / "dimensions" / f"{run}.csv"
+
+    def neighbors(self, run: str) -> Path:
+        """Samples above their nearest training images."""
+        return self.root / "reports" / "neighbours" / f"{run}.png"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.state_root / ".runs"
+
+    def checkpoint_dir(self, fingerprint: str) -> Path:
+        """Checkpoints and timings of one training run, outside DVC's outputs."""
+        return self.checkpoints / fingerprint
+
+    def duration(self, stage: str) -> Path:
+        """How long a stage took last time."""
+        return self.checkpoints / "durations" / f"{stage}.json"
+
+    def lock(self, fingerprint: str) -> Path:
+        """Held by the process that trains this run."""
+        return self.checkpoint_dir(fingerprint) / "lock"
+
+    @property
+    def tracking_database(self) -> Path:
+        return self.state_root / "mlflow.db"

@@ -1,0 +1,40 @@
+"""Images as lossless PNG mosaics, and mosaics as images again."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pipeline import UserError
+
+
+def to_uint8(images: np.ndarray) -> np.ndarray:
+    """Pixels in [0, 1] to 8 bits, rounded; any shape."""
+    return np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
+
+
+def make_grid(rows: np.ndarray) -> Image.Image:
+    """Images uint8 [rows, columns, C, H, W] as one, edge to edge; C is 3 or 1."""
+    count, columns, channels, height, width = rows.shape
+    pixels = rows.transpose(0, 3, 1, 4, 2).reshape(count * height, columns * width, channels)
+    return Image.fromarray(pixels if channels == 3 else pixels[:, :, 0])
+
+
+def grid_png(rows: np.ndarray) -> bytes:
+    """The PNG of such a canvas."""
+    file = io.BytesIO()
+    make_grid(rows).save(file, format="PNG")
+    return file.getvalue()
+
+
+def read_grid(path: Path, side: int = 32) -> np.ndarray:
+    """The images [rows, columns, C, side, side] of a mosaic; UserError if it is not one."""
+    try:
+        pixels = np.asarray(Image.open(path, formats=["PNG"]))
+        pixels = pixels if pixels.ndim == 3 else pixels[:, :, None]
+        height, width, channels = pixels.shape
+        grid = pixels.reshape(height // side, side, width // side, side, channels)
+        return grid.transpose(0, 2, 4, 1, 3)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UserError(f"{path} is missing or damaged: {error}; run `dvc repro`") from None

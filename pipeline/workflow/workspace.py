@@ -1,0 +1,63 @@
+"""Studies beside the study, each in a workspace of its own: the demo in .demo/, the ablation in .ablation/.
+
+They are the same pipeline with the changes of params.yaml that demo.yaml and ablation.yaml list. What the study has
+already made with the same parameters, they take from its cache.
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from pipeline import UserError
+from pipeline.storage import atomic
+from pipeline.workflow.runner import repro
+from pipeline.config.schema import deep_merge
+from pipeline.storage.yaml_io import dump_yaml, read_yaml
+from pipeline.config.loader import load_config
+from pipeline.config.paths import Paths
+
+# The cache is the study's: what both have in common, the dataset above all, is stored once.
+DVC_CONFIG = """[core]
+    no_scm = true
+    analytics = false
+    check_update = false
+[cache]
+    dir = ../../.dvc/cache
+"""
+
+
+def run_preset(root: Path, name: str) -> Paths:
+    """Run the study `name` in .name/, whose paths are returned; the main study's outputs are not touched."""
+    workspace = root / f".{name}"
+    create_workspace(root, workspace, read_yaml(Path(__file__).parent / f"{name}.yaml"), DVC_CONFIG)
+    # Its runs belong beside the main study's in the UI: one store, another experiment.
+    os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{(root / 'mlflow.db').resolve()}")
+    paths = Paths(workspace)
+    if repro(paths, os.cpu_count() or 1, scheduler=None):
+        raise UserError(f"{name}: not finished; the messages above say why. `make {name}` goes on where it stopped")
+    return paths
+
+
+def publish_report(study: Paths, folder: Path) -> None:
+    """Copy what the report stage made, and dvc.lock, which says of what, to where they can be committed."""
+    outs = read_yaml(study.root / "dvc.yaml")["stages"]["report"]["outs"]
+    with atomic.folder(folder) as copy:
+        for source in (*(study.root / path for out in outs for path in out), study.dvc_lock):
+            (shutil.copytree if source.is_dir() else shutil.copyfile)(source, copy / source.name)
+
+
+def create_workspace(root: Path, workspace: Path, changes: dict[str, Any], dvc_config: str) -> None:
+    """Lay params.yaml with `changes`, dvc.yaml, the code and a DVC repository of its own into the workspace."""
+    workspace.mkdir(exist_ok=True)
+    if not (workspace / ".dvc").exists():
+        subprocess.run(["dvc", "init", "--no-scm", "--quiet"], cwd=workspace, check=True)
+    code = workspace / "pipeline"
+    if not code.is_symlink():
+        code.symlink_to(os.path.relpath(root / "pipeline", workspace))
+    for name in (".dvcignore", "dvc.yaml"):
+        shutil.copyfile(root / name, workspace / name)
+    atomic.write_text(workspace / ".dvc" / "config", dvc_config)
+    atomic.write_text(workspace / "params.yaml", dump_yaml(deep_merge(read_yaml(root / "params.yaml"), changes)))
+    load_config(workspace / "params.yaml")

@@ -1,0 +1,155 @@
+"""The report and MLflow's UI in a real browser: Debian's chromium, headless, driven by Playwright.
+
+PICTURES=folder keeps the screenshots that the tests take.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from conftest import ROOT
+from playwright.sync_api import Browser, Page, sync_playwright
+from servers import free_port, mlflow_server, stop
+
+from pipeline.config.schema import Config
+from pipeline.config.paths import Paths
+from pipeline.tracking import client
+from pipeline.tracking.sync import sync
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here; `apt-get install chromium` brings it"),
+]
+PUBLISHED = ("report.html", "translations/report.uk.html", "ablation/report.html")
+PAGES = [ROOT / "reports" / page for page in PUBLISHED]
+# MLflow opens a chat beside every page unless the browser remembers that it was closed.
+NO_CHAT = """for (const [key, value] of [["panelOpen_v1", "false"], ["fab.autoOpenedOnFirstLoad_v1", "true"]])
+    localStorage.setItem("mlflow.assistant." + key, value)"""
+
+# Whether there is a picture of this name for every run, and no other.
+SHOWN = """([name, count]) => {
+    const images = [...document.querySelectorAll("img[src*=get-artifact]")]
+    return images.length == count && images.every(i => i.naturalWidth && decodeURIComponent(i.src).includes(name))
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        # As root, as CI runs, chromium has no sandbox to offer.
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+def photograph(page: Page, name: str) -> None:
+    if folder := os.environ.get("PICTURES"):
+        page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("path", PAGES, ids=PUBLISHED)
+def test_the_report_is_whole_on_phone_and_desktop(browser: Browser, path: Path, width: int, scheme: str) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]  # a Literal
+    said, asked = [], []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(path.as_uri())
+    photograph(page, f"{path.parent.name}-{path.stem}-{width}-{scheme}")
+    assert said == []
+    assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()], "it needs no other file"
+    assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out"
+    assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth)")
+    background, text = (page.evaluate(f"getComputedStyle(document.body).{key}") for key in ("backgroundColor", "color"))
+    assert (brightness(background) < brightness(text)) == (scheme == "dark")
+    page.close()
+
+
+def brightness(colour: str) -> int:
+    return sum(int(part) for part in colour.removeprefix("rgb(").rstrip(")").split(",")[:3])
+
+
+def test_the_report_sorts_by_keyboard_and_zooms(browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(PAGES[0].as_uri())
+    head = page.locator("th button").filter(has_text=re.compile(r"^psnr_db\s*dB")).first
+    table = head.locator("xpath=ancestor::table")
+    column = head.locator("xpath=..").evaluate("cell => cell.cellIndex")
+    orders = []
+    for _ in range(2):
+        head.focus()
+        page.keyboard.press("Enter")
+        cells = table.locator(f"tbody td:nth-child({column + 1})")
+        orders.append([float(cell) for cell in cells.all_inner_texts()])
+    assert sorted(orders[0]) in orders
+    assert orders[0] == orders[1][::-1]
+    box = "document.querySelector('.chart svg').getAttribute('viewBox')"
+    before = page.evaluate(box)
+    page.locator(".chart button").first.click()
+    assert page.evaluate(box) != before
+    page.locator(".chart button").nth(2).click()
+    assert page.evaluate(box) == before
+    page.close()
+
+
+@pytest.fixture
+def ui(study: tuple[Config, Paths], tmp_path: Path) -> Iterator[tuple[str, str, list[str]]]:
+    """MLflow's address, the experiment's id and the ids of its trainings, rebuilt from the files."""
+    params, paths = study
+    sync(params, paths)
+    client = store.connect(paths)
+    runs = store.search_training_runs(client, params.tracking.experiment)
+    port = free_port()
+    server = mlflow_server(port, store.store_uri(paths), str(tmp_path / "mlartifacts"), {})
+    yield f"http://127.0.0.1:{port}", runs[0].info.experiment_id, [run.info.run_id for run in runs]
+    stop(server)
+
+
+def test_mlflow_shows_the_study_as_it_comes(browser: Browser, ui: tuple[str, str, list[str]]) -> None:
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    page.add_init_script(NO_CHAT)
+    see_table(page, *ui[:2], "reference-2-0")
+    see_comparison(page, *ui)
+    see_image_grid(page, *ui[:2], step=2, count=len(ui[2]))
+    page.close()
+
+
+def see_table(page: Page, address: str, experiment: str, run: str) -> None:
+    """The runs, sorted by a metric."""
+    page.goto(f"{address}/#/experiments/{experiment}/runs?orderByKey=metrics.%60psnr_db%60&orderByAsc=false")
+    page.get_by_text(run).first.wait_for()
+    photograph(page, "mlflow-table")
+
+
+def see_comparison(page: Page, address: str, experiment: str, runs: list[str]) -> None:
+    """The parallel coordinates open on what varies and on the headline metric, with nothing chosen by hand."""
+    chosen = f"runs={quote(json.dumps(runs))}&experiments={quote(json.dumps([experiment]))}"
+    page.goto(f"{address}/#/compare-runs?{chosen}")
+    page.locator(".js-plotly-plot text", has_text=store.FIRST_METRIC).first.wait_for()
+    photograph(page, "mlflow-comparison")
+
+
+def see_image_grid(page: Page, address: str, experiment: str, step: int, count: int) -> None:
+    """The image grid steps through the epochs' pictures of every run under one key."""
+    page.goto(f"{address}/#/experiments/{experiment}/runs?compareRunsMode=CHART&orderByKey=metrics.%60psnr_db%60")
+    page.get_by_placeholder("Search metric charts").fill("evolution")
+    page.get_by_text("(1)").wait_for()  # one chart is left, the one that MLflow makes of pictures by itself
+    page.get_by_test_id("experiment-view-compare-runs-card-menu").click()
+    page.get_by_role("menuitem", name="Configure").click()
+    page.get_by_role("dialog").get_by_role(
+        "switch"
+    ).click()  # the parameters of every run leave no room for its picture
+    page.get_by_role("dialog").get_by_role("button", name="Save changes").click()
+    page.get_by_role("slider").focus()
+    for _ in range(step):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_function(SHOWN, arg=[f"evolution+step+{step}+", count])
+    photograph(page, "mlflow-images")

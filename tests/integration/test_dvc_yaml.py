@@ -1,0 +1,204 @@
+"""dvc.yaml knows what every stage depends on, and `dvc repro` runs exactly what a change affects."""
+
+import ast
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment
+
+from pipeline.workflow.workspace import create_workspace
+from pipeline.workflow.fingerprint import DETERMINING
+from pipeline.workflow.runner import repair_dvc_lock
+from pipeline.config.schema import RecipeConfig, deep_merge
+from pipeline.storage.yaml_io import read_yaml
+from pipeline.config.paths import Paths
+from pipeline.stages.__main__ import RUN_STAGES, STUDY_STAGES
+
+STAGES = read_yaml(ROOT / "dvc.yaml")["stages"]
+# Decide whether, where and for whom something is written, never which bytes: a change of them must rerun nothing.
+# (The values of params.yaml are tracked as parameters, the outputs' places as outputs.)
+PLUMBING = {
+    ROOT / "pipeline" / name
+    for name in (
+        "__init__.py",
+        "alone.py",
+        "atomic.py",
+        "fingerprint.py",
+        "machine.py",
+        "params.py",
+        "params_yaml.py",
+        "paths.py",
+    )
+} | set((ROOT / "pipeline" / "tracking").glob("*.py"))
+
+
+def module_file(name: str) -> Path | None:
+    path = ROOT / name.replace(".", "/")
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def imported(path: Path) -> set[Path]:
+    """Files of the project that a module imports anywhere in it, with the packages on the way."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    prefixes = {".".join(name.split(".")[: n + 1]) for name in names for n in range(len(name.split(".")))}
+    return {file for name in prefixes if name.startswith("pipeline") and (file := module_file(name))}
+
+
+def closure(path: Path) -> set[Path]:
+    seen, waiting = set(), {path}
+    while waiting:
+        current = waiting.pop()
+        seen.add(current)
+        waiting |= imported(current) - seen - PLUMBING
+    return seen
+
+
+def test_the_closure_finds_what_is_imported_through_others() -> None:
+    found = {str(path.relative_to(ROOT)) for path in closure(ROOT / "pipeline/stages/train.py")}
+    assert {"pipeline/training.py", "pipeline/model/blocks.py", "pipeline/model/__init__.py"} <= found
+    assert not found & {str(path.relative_to(ROOT)) for path in PLUMBING}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_deps_cover_every_imported_module_that_decides_bytes_and_name_no_other(stage: str) -> None:
+    needed = {str(path.relative_to(ROOT)) for path in closure(ROOT / f"pipeline/stages/{stage}.py")}
+    deps = [dep for dep in STAGES[stage]["deps"] if dep.startswith("pipeline/")]
+    for file in needed:
+        assert any(file == dep or file.startswith(f"{dep}/") for dep in deps), f"{stage} imports {file}"
+    for dep in deps:
+        assert (ROOT / dep).exists(), dep
+        assert any(file == dep or file.startswith(f"{dep}/") for file in needed), f"{stage} does not import {dep}"
+
+
+def test_every_stage_file_is_a_stage_that_runs_it() -> None:
+    files = {path.stem for path in (ROOT / "pipeline" / "stages").glob("*.py")} - {"__init__", "__main__"}
+    assert files == set(STAGES) == {*STUDY_STAGES, *RUN_STAGES}
+    for name, stage in STAGES.items():
+        assert stage["cmd"].split()[:4] == ["python", "-m", "pipeline.stages", name]
+        assert ("matrix" in stage) == (name in RUN_STAGES)
+
+
+def test_tracked_parameters_exist_in_params_yaml() -> None:
+    document = read_yaml(ROOT / "params.yaml")
+    for name, stage in STAGES.items():
+        for key in stage.get("params", []):
+            part: Any = document
+            for section in key.replace("${item.variant}", "reference").split("."):
+                assert section in part, f"{name} tracks {key}, which params.yaml lacks"
+                part = part[section]
+
+
+def test_training_tracks_its_whole_recipe() -> None:
+    tracked = STAGES["train"]["params"]
+    assert "variants.${item.variant}" in tracked
+    for section, field in RecipeConfig.model_fields.items():
+        keys = {f"{section}.{key}" for key in field.annotation.model_fields}  # type: ignore[union-attr]  # always a section
+        # Where verified data was read from does not change it.
+        assert section in tracked or keys - {"data.source"} <= set(tracked)
+
+
+def test_modules_of_the_fingerprint_exist_and_are_used_by_training() -> None:
+    used = {str(path.relative_to(ROOT / "pipeline")) for path in closure(ROOT / "pipeline/stages/train.py")}
+    assert set(DETERMINING) <= used
+
+
+@pytest.mark.parametrize("torn", [b"", b"schema: '2.0'\nstages:\n  fetch:\n    cmd: [", b"schema: '2.0'\n"])
+def test_a_torn_lock_is_removed_and_a_whole_one_is_not(
+    tmp_path: Path, torn: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock = tmp_path / "dvc.lock"
+    repair_dvc_lock(Paths(tmp_path))
+    lock.write_bytes(torn)
+    repair_dvc_lock(Paths(tmp_path))
+    assert "was torn by a kill" in capsys.readouterr().out
+    assert not lock.exists()
+    lock.write_text("schema: '2.0'\nstages: {}\n")
+    repair_dvc_lock(Paths(tmp_path))
+    assert lock.exists()
+
+
+# --- the real thing ------------------------------------------------------------------------------------------------
+
+Repro = Callable[..., list[str]]
+
+
+@pytest.fixture(scope="module")
+def repro(tmp_path_factory: pytest.TempPathFactory, mnist_root: Path) -> Repro:
+    """Run `dvc repro` on a small study after changes to params.yaml; returns the stages that ran, sorted."""
+    root = tmp_path_factory.mktemp("study with Кирилиця")
+    small = deep_merge(SMALL, {"data": {"source": str(mnist_root)}, "train": {"epochs": 1}})
+
+    def run(changes: dict[str, Any], *arguments: str) -> list[str]:
+        create_workspace(ROOT, root, deep_merge(small, changes), DVC_CONFIG)
+        done = subprocess.run(
+            ["dvc", "repro", *arguments],
+            cwd=root,
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return sorted(re.findall(r"^Running stage '(.+)':", done.stdout, re.M))
+
+    run.root = root  # type: ignore[attr-defined]  # the tests look at the outputs
+    return run
+
+
+def cells(stage: str, *runs: str) -> list[str]:
+    return [f"{stage}@{run}" for run in runs]
+
+
+@pytest.mark.slow
+def test_repro_runs_exactly_what_a_change_affects(repro: Repro) -> None:
+    both = ("reference-2-0", "calibrated-2-0")
+    everything = sorted(cells("train", *both) + cells("sample", *both) + cells("evaluate", *both))
+    assert repro({}) == sorted([*everything, "baselines", "fetch", "report"])
+    assert repro({}) == [], "nothing changed"
+
+    added = {"study": {"latent_dims": [2, 3]}}
+    new = ("reference-3-0", "calibrated-3-0")
+    assert repro(added) == sorted([*cells("train", *new), *cells("sample", *new), *cells("evaluate", *new), "report"])
+    report = repro.root / "reports" / "report.md"  # type: ignore[attr-defined]
+    assert "calibrated-3-0" in report.read_text()
+    assert repro({}) == ["report"], "a removed latent size reruns the report alone"
+    assert "-3-0" not in report.read_text(), "and disappears from it"
+
+    learning_rate = {"variants": {"calibrated": {"train": {"learning_rate": 0.002}}}}
+    one = ("calibrated-2-0",)
+    changed = sorted([*cells("train", *one), *cells("sample", *one), *cells("evaluate", *one), "report"])
+    assert repro(learning_rate) == changed, "one variant's value concerns its runs alone"
+    assert repro({}) == ["report"], "going back finds the models in the run cache"
+
+    sampling = {"sample": {"seed": 5}}
+    assert repro(sampling) == sorted([*cells("sample", *both), *cells("evaluate", *both), "report"])
+    assert repro(sampling | {"report": {"columns": 3}}) == ["report"]
+    assert repro(sampling | {"report": {"columns": 3}, "tracking": {"experiment": "other"}}) == ["report"]
+    # Every training reads the section. `reference` overrides the value: its model comes out the same, and DVC
+    # stops there.
+    default = repro(sampling | {"report": {"columns": 3}, "train": {"clip_grad_norm": 0.5}})
+    assert default == sorted([*cells("train", *both), "sample@calibrated-2-0", "evaluate@calibrated-2-0", "report"])
+
+
+@pytest.mark.slow
+def test_a_wrong_parameter_stops_repro_with_one_line_and_no_traceback(repro: Repro) -> None:
+    root = repro.root  # type: ignore[attr-defined]
+    repro({})
+    path = root / "params.yaml"
+    path.write_text(path.read_text().replace("epochs: 1", "epochs: 0"))
+    done = subprocess.run(["dvc", "repro"], cwd=root, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "error: params.yaml: train.epochs: input should be greater than 0 (found 0)" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr

@@ -1,0 +1,74 @@
+"""Cells trained side by side give the files of a serial `dvc repro`; one that fails leaves the others alone."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment, outputs
+from distributed import LocalCluster
+
+from pipeline.workflow import runner
+from pipeline.storage import dvc_lock
+from pipeline.workflow.workspace import create_workspace
+from pipeline.config.schema import deep_merge
+from pipeline.config.paths import Paths
+from pipeline.tracking import client
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def workspace(root: Path, source: Path, changes: dict) -> Paths:
+    create_workspace(ROOT, root, deep_merge(deep_merge(SMALL, {"data": {"source": str(source)}}), changes), DVC_CONFIG)
+    return Paths(root)
+
+
+def test_side_by_side_is_serial_byte_for_byte_and_trains_nothing_twice(tmp_path: Path, mnist_root: Path) -> None:
+    serial, parallel = (workspace(tmp_path / name, mnist_root, {}) for name in ("serial", "parallel"))
+    done = subprocess.run(["dvc", "repro"], cwd=serial.root, env=clean_environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert grid.stale_runs(parallel, grid.load(parallel.params)) == ["reference-2-0", "calibrated-2-0"]
+    assert grid.repro(parallel, jobs=2, scheduler=None) == {}
+    assert outputs(parallel.root) == outputs(serial.root)
+    one, other = (dvc_lock.entries(paths.dvc_lock) for paths in (serial, parallel))
+    for entries in (one, other):
+        entries["report"].pop("outs")  # the report alone tells times
+    assert one == other
+    assert grid.stale_runs(parallel, grid.load(parallel.params)) == []
+    assert not list(parallel.root.glob(".runs/*/epoch-*")), "finished states are forgotten"
+    client = store.connect(parallel)
+    for run in store.search_training_runs(client, "vae-cifar10"):
+        assert run.info.status == "FINISHED"
+        assert store.logged_epochs(client, run.info.run_id) == {1, 2}
+
+
+def test_the_report_names_mlflows_runs_of_what_the_run_cache_gave(
+    tmp_path: Path, mnist_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = workspace(tmp_path / "study", mnist_root, {"study": {"variants": ["reference"]}})
+    assert grid.repro(paths, jobs=2, scheduler=None) == {}
+    paths.dvc_lock.unlink()
+    shutil.rmtree(paths.root / "models")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/another.db")
+    assert grid.stale_runs(paths, grid.load(paths.params)) == []
+    assert grid.repro(paths, jobs=2, scheduler=None) == {}
+    (run,) = store.search_training_runs(store.connect(paths), "vae-cifar10")
+    assert list(pd.read_csv(paths.reports / "summary.csv")["mlflow_run_id"]) == [run.info.run_id]
+
+
+def test_a_failing_cell_is_reported_and_the_others_are_complete(tmp_path: Path, mnist_root: Path) -> None:
+    wild = {"variants": {"reference": {"train": {"learning_rate": 1e30, "clip_grad_norm": 1e30}}}}
+    paths = workspace(tmp_path / "wild", mnist_root, wild)
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        errors = grid.repro(paths, jobs=2, scheduler=cluster.scheduler_address)
+    assert list(errors) == ["reference-2-0"]
+    assert errors["reference-2-0"].startswith("training diverged")
+    assert paths.metrics("calibrated-2-0").exists()
+    assert not paths.model("reference-2-0").exists()

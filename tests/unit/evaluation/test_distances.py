@@ -1,0 +1,59 @@
+"""Distances of sets of features agree with closed forms and a second implementation."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import linalg
+from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
+
+from pipeline.evaluation.distances import prdc_metrics, distances, frechet_distance, kernel_distance
+
+G = torch.Generator().manual_seed(0)
+A = torch.randn(600, 8, generator=G)
+B = torch.randn(500, 8, generator=G) @ torch.diag(torch.linspace(0.5, 2, 8)) + 0.3
+
+
+def test_frechet_distance_is_that_of_scipys_matrix_root() -> None:
+    first, second = np.cov(A.double().T), np.cov(B.double().T)
+    root = linalg.sqrtm(first @ second).real
+    expected = ((A.mean(0) - B.mean(0)) ** 2).sum() + np.trace(first + second - 2 * root)
+    assert frechet_distance(A, B) == pytest.approx(float(expected), rel=1e-4)
+    assert frechet_distance(A, A) == pytest.approx(0, abs=1e-6)
+    assert frechet_distance(A, A + 2) == pytest.approx(8 * 4, rel=1e-4)
+
+
+def test_kernel_distance_is_the_unbiased_mmd() -> None:
+    """With one subset that is the whole set, the estimate has no randomness left."""
+    a, b = A[:300].double(), B[:300].double()
+
+    def kernel(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return (x @ y.T / 8 + 1) ** 3
+
+    def off_diagonal(k: torch.Tensor) -> float:
+        return float((k.sum() - k.trace()) / (300 * 299))
+
+    expected = off_diagonal(kernel(a, a)) + off_diagonal(kernel(b, b)) - 2 * float(kernel(a, b).mean())
+    assert kernel_distance(a, b, seed=0) == pytest.approx(expected, rel=1e-3)
+    assert kernel_distance(A, A.flip(0), seed=0) == pytest.approx(0, abs=0.2)
+    theirs = kid_features_to_metric(A, B, kid_subsets=50, kid_subset_size=500, kid_kernel="poly", verbose=False)
+    assert kernel_distance(A, B, seed=0) == pytest.approx(theirs[KEY_METRIC_KID_MEAN], rel=0.05)
+
+
+def test_precision_and_recall_of_equal_and_of_distant_sets() -> None:
+    same = prdc_metrics(A, A + 1e-4)
+    assert same["precision"] == same["recall"] == 1
+    assert same["density"] == pytest.approx(1, abs=0.25)
+    assert same["coverage"] == 1
+    assert set(prdc_metrics(A, A + 100).values()) == {0}
+
+
+def test_fewer_modes_cost_recall_and_not_precision() -> None:
+    found = prdc_metrics(A, A[A[:, 0] > 1][:200])
+    assert found["precision"] == 1
+    assert found["recall"] < 0.8
+
+
+def test_every_distance_is_named_after_the_set(capsys: pytest.CaptureFixture[str]) -> None:
+    found = distances(A, B, "gmm", seed=0)
+    assert set(found) == {f"{key}_gmm" for key in ("fd", "kd", "precision", "recall", "density", "coverage")}
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,93 @@
+"""The 8-bit likelihood sums to one and has scipy's probabilities; the bound agrees with a known log p(x)."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import norm
+
+from pipeline.evaluation.likelihood import bits_per_dim, iwae_bound, discretized_gaussian_log_likelihood, decoder_noise
+from pipeline.models.layers import init_weights
+from pipeline.models.pca import fit_pca, init_from_pca
+from pipeline.models.vae import VAE
+
+LEVELS = torch.arange(256) / 255
+NO_SCALE = torch.zeros(1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("deviation", [0.0005, 0.03, 0.5])
+@pytest.mark.parametrize("mean", [-0.1, 0.0, 0.4, 1.0])
+def test_one_channel_has_the_probabilities_of_scipy_and_they_sum_to_one(deviation: float, mean: float) -> None:
+    images = LEVELS.reshape(-1, 1, 1, 1)
+    logs = discretized_gaussian_log_likelihood(torch.full_like(images, mean), images, torch.tensor([[deviation]]), NO_SCALE).double()
+    edges = np.concatenate([[-np.inf], (np.arange(255) + 0.5) / 255, [np.inf]])
+    expected = np.diff(norm.cdf(edges, mean, deviation))
+    assert logs.exp().sum().item() == pytest.approx(1, abs=1e-4)
+    assert np.allclose(logs.exp(), expected, atol=1e-5)
+
+
+def test_channels_that_depend_on_each_other_sum_to_one_over_all_their_values() -> None:
+    """Two channels of 32 coarse levels stand for 8 bits: the sum over both of P(a) P(b|a) is 1."""
+    root = torch.tensor([[0.08, 0.0], [0.07, 0.03]])
+    first, second = torch.meshgrid(LEVELS, LEVELS, indexing="ij")
+    images = torch.stack([first, second], -1).reshape(-1, 2, 1, 1)
+    means = torch.tensor([0.3, 0.6]).reshape(1, 2, 1, 1).expand_as(images)
+    for scale in (-1.0, 0.5):
+        logs = discretized_gaussian_log_likelihood(means, images, root, torch.full((1, 1, 1, 1), scale))
+        assert logs.double().exp().sum().item() == pytest.approx(1, abs=1e-3)
+
+
+def test_where_noise_is_much_wider_than_a_step_it_is_the_density_times_the_step() -> None:
+    generator = torch.Generator().manual_seed(0)
+    root = torch.tensor([[0.2, 0.0, 0.0], [0.1, 0.15, 0.0], [-0.05, 0.1, 0.1]])
+    images = torch.randint(60, 200, (5, 3, 4, 4), generator=generator) / 255
+    means = torch.rand(5, 3, 4, 4, generator=generator)
+    scale = torch.randn(5, 1, 4, 4, generator=generator) * 0.3
+    found = discretized_gaussian_log_likelihood(means, images, root, scale)
+    for image in range(5):
+        density = 0.0
+        for y in range(4):
+            for x in range(4):
+                covariance = root @ root.T * scale[image, 0, y, x].exp()
+                pixel = torch.distributions.MultivariateNormal(means[image, :, y, x], covariance)
+                density += pixel.log_prob(images[image, :, y, x]).item()
+        assert found[image].item() == pytest.approx(density - 48 * math.log(255), rel=2e-3)
+
+
+def test_far_tails_are_finite_and_still_fall() -> None:
+    means = torch.tensor([0.52, 0.54, 0.56, 0.6, 0.9]).reshape(-1, 1, 1, 1)
+    logs = discretized_gaussian_log_likelihood(means, torch.full_like(means, 0.5), torch.tensor([[0.004]]), NO_SCALE)
+    assert torch.isfinite(logs).all()
+    assert (logs.diff() < 0).all()
+
+
+def test_the_bound_of_probabilistic_pca_is_its_exact_likelihood(small_images: np.ndarray) -> None:
+    """There the posterior is exact, so every importance weight is p(x) and any number of samples gives it."""
+    images = torch.from_numpy(small_images)
+    model, pca = VAE([3, 32, 32], 20, [4, 8], "gaussian", refinement=[4]), fit_pca(images)
+    init_weights(model, torch.Generator().manual_seed(0))
+    init_from_pca(model, pca)
+    model.eval()
+    with torch.inference_mode():
+        one = iwae_bound(model, images[:6], 1, torch.Generator().manual_seed(0))
+        many = iwae_bound(model, images[:6], 50, torch.Generator().manual_seed(1))
+        coarse = iwae_bound(model, images[:6], 50, torch.Generator().manual_seed(1), "bf16")
+    noise, mean = pca.variances[20:].mean(), pca.mean
+    weights = pca.components[:20].T * (pca.variances[:20] - noise).sqrt()
+    covariance = weights @ weights.T + noise * torch.eye(3072)
+    x = images[:6].flatten(1).double() / 255 - mean
+    exact = -0.5 * ((x @ torch.linalg.inv(covariance) * x).sum(1) + torch.logdet(covariance))
+    exact -= 1536 * math.log(2 * math.pi) + 3072 * math.log(255)
+    # What rounding to 8 bits adds is small; the two bounds differ by it alone.
+    assert torch.allclose(many, one, rtol=2e-3)
+    assert bits_per_dim(coarse, 3072) == pytest.approx(bits_per_dim(many, 3072), abs=1e-3)
+    assert bits_per_dim(many, 3072) == pytest.approx(bits_per_dim(exact, 3072), rel=0.02)
+
+
+def test_isotropic_noise_is_the_stored_variance() -> None:
+    model = VAE([3, 32, 32], 4, [4, 8], "gaussian")
+    model.log_variance.fill_(math.log(0.04))
+    root, scale = decoder_noise(model, torch.zeros(2, 4))
+    assert torch.allclose(root, 0.2 * torch.eye(3))
+    assert scale.abs().max() == 0

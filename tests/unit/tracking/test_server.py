@@ -1,0 +1,68 @@
+"""A real MLflow server over HTTP: used as a store, killed in the middle of a training, back for `sync`."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from servers import free_port, mlflow_server, stop, wait_until
+
+from pipeline.config.schema import Config
+from pipeline.config.paths import Paths
+from pipeline.tracking import live_logger, client
+from pipeline.config.run_record import load_run_record
+from pipeline.tracking.live_logger import mirror_training
+from pipeline.tracking.sync import sync
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+    """A function that starts the server on one port and one database, again if need be."""
+    port = free_port()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start() -> subprocess.Popen[bytes]:
+        running.append(mlflow_server(port, f"sqlite:///{tmp_path / 'server.db'}", str(tmp_path / "store"), {}))
+        return running[-1]
+
+    yield start
+    for process in running:
+        stop(process)
+
+
+def test_a_server_that_dies_halfway_gets_the_rest_from_sync(
+    study: tuple[Config, Paths], server: Callable, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params, paths = study
+    monkeypatch.setitem(store.HTTP_LIMITS, "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr(live, "FLUSH_TIMEOUT", 30.0)
+    first = server()
+    record = load_run_record("reference-2-0", params.tracking.experiment, paths)
+
+    def epochs() -> list[int]:
+        client = store.connect(paths)
+        found = [run for run in store.search_training_runs(client, params.tracking.experiment)
+                 if run.info.run_name == "reference-2-0"]  # fmt: skip  # one list
+        return sorted(store.logged_epochs(client, found[0].info.run_id)) if found else []
+
+    with mirror_training(record, []) as log:
+        log({"epoch": 1, "train_total_loss": 0.7})
+        wait_until(lambda: epochs() == [1])
+        stop(first)
+        log({"epoch": 2, "train_total_loss": 0.6})
+    assert capsys.readouterr().out.count("MLflow could not be written") == 1
+
+    server()
+    added = sync(params, paths).added
+    assert epochs() == [1, 2]
+    assert min(added.values()) > 5
+    assert set(sync(params, paths).added.values()) == {0}
+    client = store.connect(paths)
+    for run in store.search_training_runs(client, params.tracking.experiment):
+        assert run.info.status == "FINISHED"
+        assert run.info.artifact_uri.startswith("mlflow-artifacts:")
+        local = client.download_artifacts(run.info.run_id, "model/model.json", str(paths.root))
+        assert Path(local).read_text() == (paths.model(run.info.run_name) / "model.json").read_text()
