@@ -1,8 +1,8 @@
-"""Every artefact's path, spelled once; all of them relative to the folder DVC runs stages in.
+"""Every artifact's path, spelled once; all relative to the folder DVC runs stages in.
 
-Two kinds of places exist. Outputs belong to the workspace (a temporary copy under `dvc exp run --temp`).
-State — checkpoints, timings, the tracking store — belongs to the repository that outlives such a copy,
-which DVC names in the environment variable DVC_ROOT.
+Two kinds of places exist. Outputs belong to the workspace (a temporary copy under
+`dvc exp run --temp`). State (checkpoints, timings, the tracking store) belongs to the repository
+that outlives such a copy, which DVC names in the environment variable DVC_ROOT.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Paths:
-    """Paths of one workspace; `run` arguments are run names such as `reference-64-0`."""
+    """Paths of one workspace; `run` arguments are run names such as `original-64-0`."""
 
     root: Path = Path()
 
@@ -45,13 +45,13 @@ class Paths:
     def metrics(self, run: str) -> Path:
         return self.root / "reports" / "metrics" / f"{run}.json"
 
-    def dimensions(self, run: str) -> Path:
+    def latent_stats(self, run: str) -> Path:
         """A row for each latent dimension, beside the headline metrics."""
-        return self.root / "reports" / "dimensions" / f"{run}.csv"
+        return self.root / "reports" / "latent_stats" / f"{run}.csv"
 
-    def neighbors(self, run: str) -> Path:
+    def nearest_neighbors(self, run: str) -> Path:
         """Samples above their nearest training images."""
-        return self.root / "reports" / "neighbours" / f"{run}.png"
+        return self.root / "reports" / "nearest_neighbors" / f"{run}.png"
 
     @property
     def reports(self) -> Path:
@@ -59,7 +59,7 @@ class Paths:
 
     @property
     def checkpoints(self) -> Path:
-        return self.state_root / ".runs"
+        return self.state_root / ".checkpoints"
 
     def checkpoint_dir(self, fingerprint: str) -> Path:
         """Checkpoints and timings of one training run, outside DVC's outputs."""

@@ -1,22 +1,25 @@
-"""The parameters, typed: every section of params.yaml, what each value may be, and the grid of runs."""
+"""The sections of params.yaml, typed: what each key means and what it may be."""
 
-import copy
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-from pipeline import UserError
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 PositiveInt = Annotated[int, Field(gt=0, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
-# Arithmetic on a grid of cells needs finite numbers; yaml can spell .nan and .inf.
+# Arithmetic on a grid of runs needs finite numbers; YAML can spell .nan and .inf.
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Precision = Literal["auto", "fp32", "bf16"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
-# Training images in each dataset: the bound of `validation`, `train_images` and `batch_size`.
-TRAIN_IMAGES = {"cifar10": 50_000, "cifar100": 50_000, "svhn": 73_257, "mnist": 60_000, "fashion_mnist": 60_000}
+# Training images in each dataset: the bound of `val_size`, `train_size` and `batch_size`.
+NUM_TRAIN_IMAGES = {
+    "cifar10": 50_000,
+    "cifar100": 50_000,
+    "svhn": 73_257,
+    "mnist": 60_000,
+    "fashion_mnist": 60_000,
+}
 
 
 class ConfigModel(BaseModel):
@@ -26,12 +29,18 @@ class ConfigModel(BaseModel):
 
 
 class GridConfig(ConfigModel):
-    variants: list[Name] = Field(min_length=1)
-    latent_dims: list[Annotated[int, Field(gt=0, le=3072, strict=True)]] = Field(min_length=1)
-    seeds: list[Seed] = Field(min_length=1)
+    """One training run for each variant, latent size and seed."""
+
+    variants: list[Name] = Field(min_length=1, description="recipes, as `variants` defines them")
+    latent_dims: list[Annotated[int, Field(gt=0, le=3072, strict=True)]] = Field(
+        min_length=1, description="sizes of the latent vector z"
+    )
+    seeds: list[Seed] = Field(
+        min_length=1, description="seeds of initial weights, data order, augmentation and noise"
+    )
 
     @model_validator(mode="after")
-    def _no_repeats(self) -> "Study":
+    def _no_repeats(self) -> "GridConfig":
         for key in ("variants", "latent_dims", "seeds"):
             values = getattr(self, key)
             if repeated := sorted({str(v) for v in values if values.count(v) > 1}):
@@ -40,208 +49,204 @@ class GridConfig(ConfigModel):
 
 
 class DataConfig(ConfigModel):
-    dataset: Literal["cifar10", "cifar100", "svhn", "mnist", "fashion_mnist"]
-    source: str | None
-    validation: PositiveInt
-    train_images: PositiveInt | None
+    """Which images a run learns from."""
+
+    dataset: Literal["cifar10", "cifar100", "svhn", "mnist", "fashion_mnist"] = Field(
+        description="the dataset"
+    )
+    val_size: PositiveInt = Field(
+        description="training images held out for validation, drawn by a fixed shuffle"
+    )
+    train_size: PositiveInt | None = Field(
+        description="use only this many of the remaining training images; null: all"
+    )
 
     @model_validator(mode="after")
-    def _fits(self) -> "Data":
-        total = TRAIN_IMAGES[self.dataset]
-        if self.validation >= total:
+    def _fits(self) -> "DataConfig":
+        total = NUM_TRAIN_IMAGES[self.dataset]
+        if self.val_size >= total:
             raise ValueError(
-                f"validation is {self.validation}, but {self.dataset} has {total} training images; "
+                f"val_size is {self.val_size}, but {self.dataset} has {total} training images; "
                 f"allowed: 1 to {total - 1}"
             )
-        if self.train_images is not None and self.train_images > total - self.validation:
+        left = total - self.val_size
+        if self.train_size is not None and self.train_size > left:
             raise ValueError(
-                f"train_images is {self.train_images}, but {total - self.validation} are left "
-                f"after {self.validation} for validation; allowed: null or 1 to {total - self.validation}"
+                f"train_size is {self.train_size}, but {left} are left "
+                f"after {self.val_size} for validation; allowed: null or 1 to {left}"
             )
         return self
 
     @property
     def num_train_images(self) -> int:
         """How many images an epoch sees at most (a smaller local copy may hold fewer)."""
-        return self.train_images or TRAIN_IMAGES[self.dataset] - self.validation
+        return self.train_size or NUM_TRAIN_IMAGES[self.dataset] - self.val_size
+
+
+class DownloadConfig(ConfigModel):
+    """Where a dataset is read from; verified images are the same wherever they came from."""
+
+    source: str | None = Field(
+        description="a local archive or folder to read instead of downloading; null: download"
+    )
 
 
 class ModelConfig(ConfigModel):
-    channels: list[PositiveInt] = Field(min_length=1, max_length=5)
-    block: Literal["plain", "deeper", "residual"]
-    refinement: Annotated[list[PositiveInt], Field(min_length=1)] | None
-    covariance: Literal["isotropic", "local"]
-    posterior_variance: PositiveFloat | None
+    """The networks."""
+
+    channels: list[PositiveInt] = Field(
+        min_length=1,
+        max_length=5,
+        description="one stride-2 convolution each; a convolutional decoder mirrors them",
+    )
+    block: Literal["none", "conv", "residual"] = Field(
+        description="what follows each of them: nothing, one more convolution, a residual block"
+    )
+    refiner_channels: Annotated[list[PositiveInt], Field(min_length=1)] | None = Field(
+        description="widths of the convolutions that refine a linear decoder started from PCA; "
+        "null: a convolutional decoder"
+    )
+    noise: Literal["isotropic", "heteroscedastic"] = Field(
+        description="of the gaussian likelihood: one variance for all pixel-channels, or a "
+        "covariance of the channels whose local scale is predicted from z"
+    )
+    fixed_posterior_variance: PositiveFloat | None = Field(
+        description="one constant in place of the encoder's variances; null: the encoder's"
+    )
 
 
 class LossConfig(ConfigModel):
-    likelihood: Literal["bernoulli", "continuous_bernoulli", "gaussian"]
-    variance: Literal["optimal"] | PositiveFloat
-    reduction: Literal["sum", "mean"]
-    beta: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    """What is minimized: reconstruction + beta KL."""
+
+    likelihood: Literal["bernoulli", "continuous_bernoulli", "gaussian"] = Field(
+        description="p(x|z); bernoulli is binary cross-entropy on pixels in [0, 1]"
+    )
+    decoder_variance: Literal["optimal"] | PositiveFloat = Field(
+        description="gaussian only: optimal (sigma-VAE, Rybkin et al. 2021) or a fixed number"
+    )
+    reduction: Literal["sum", "mean"] = Field(
+        description="of the reconstruction over pixel-channels: sum (the ELBO) or mean"
+    )
+    beta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        description="weight of the KL term"
+    )
 
 
 class LRSchedulerConfig(ConfigModel):
-    kind: Literal["plateau", "cosine"]
-    factor: Fraction
-    patience: Annotated[int, Field(ge=0, strict=True)]
-    warmup: PositiveInt
+    """How the learning rate changes."""
+
+    name: Literal["plateau", "cosine"] = Field(
+        description="ReduceLROnPlateau on the validation loss, or half a cosine down to 0"
+    )
+    factor: Fraction = Field(description="plateau: what the rate is multiplied by")
+    patience: Annotated[int, Field(ge=0, strict=True)] = Field(
+        description="plateau: epochs without progress before that"
+    )
+    warmup_steps: PositiveInt = Field(description="cosine: steps of linear warm-up")
 
 
 class AugmentConfig(ConfigModel):
-    flip: bool
-    crop_padding: Annotated[int, Field(ge=0, le=16, strict=True)]
+    """What is drawn anew for each training image in each epoch."""
+
+    flip: bool = Field(description="mirror half of the images")
+    crop_padding: Annotated[int, Field(ge=0, le=16, strict=True)] = Field(
+        description="black border from which each image is cropped at random, pixels; 0: none"
+    )
 
 
 class TrainConfig(ConfigModel):
-    epochs: PositiveInt
-    batch_size: PositiveInt
-    learning_rate: PositiveFloat
-    linear_rate: PositiveFloat
-    clip_grad_norm: PositiveFloat
-    scheduler: LRSchedulerConfig
+    """How a run is trained."""
+
+    epochs: PositiveInt = Field(description="passes over the training images")
+    batch_size: PositiveInt = Field(description="images a step")
+    learning_rate: PositiveFloat = Field(description="of Adam, at its highest")
+    linear_lr_scale: PositiveFloat = Field(
+        description="learning rate of the linear encoder and decoder relative to learning_rate"
+    )
+    clip_grad_norm: PositiveFloat = Field(
+        description="longest gradient; a loss summed over pixels has some in the hundreds"
+    )
+    lr_scheduler: LRSchedulerConfig
     augment: AugmentConfig
-    precision: Precision
-    compile: bool
-    threads: PositiveInt
-    processes: PositiveInt
+    precision: Precision = Field(
+        description="fp32, bf16 (autocast), or auto: bf16 where the device computes in it"
+    )
+    compile: bool = Field(description="torch.compile; its start costs about half a minute")
+    num_threads: PositiveInt = Field(
+        description="CPU threads of one process; they decide its rounding"
+    )
+    world_size: PositiveInt = Field(
+        description="processes of one run, each with its shard of every batch (DDP)"
+    )
 
 
 class SampleConfig(ConfigModel):
-    seed: Seed
-    images: PositiveInt
-    drawn: PositiveInt
-    fitted: PositiveInt
-    second_stage_epochs: PositiveInt
-    interpolations: PositiveInt
-    steps: Annotated[int, Field(ge=2, strict=True)]
+    """What is drawn from a trained run."""
+
+    seed: Seed = Field(description="of the images shown, the codes and the fitted priors")
+    num_grid_images: PositiveInt = Field(description="test images and samples shown")
+    num_samples: PositiveInt = Field(
+        description="codes drawn from each prior and decoded for the metrics"
+    )
+    num_fit_images: PositiveInt = Field(
+        description="training images whose codes the other priors are fitted to"
+    )
+    two_stage_epochs: PositiveInt = Field(description="of the second-stage VAE over those codes")
+    num_interpolations: PositiveInt = Field(description="pairs of test images")
+    interpolation_steps: Annotated[int, Field(ge=2, strict=True)] = Field(
+        description="images along each interpolation"
+    )
 
 
 class EvalConfig(ConfigModel):
-    images: PositiveInt | None
-    active_threshold: PositiveFloat
-    seed: Seed
-    extractor: Literal["efficientnet-lite0", "inception"]
-    extractor_weights: str | None
-    features: Annotated[int, Field(ge=20, strict=True)]
-    likelihood_images: PositiveInt
-    likelihood_samples: PositiveInt
-    probe_images: PositiveInt
-    fail_on_collapse: bool
+    """How a trained run is measured."""
+
+    num_images: PositiveInt | None = Field(description="test images to measure on; null: all")
+    active_threshold: PositiveFloat = Field(
+        description="a dimension is active if Var[mu] over the images exceeds this"
+    )
+    seed: Seed = Field(description="of the noise in sampled metrics")
+    feature_extractor: Literal["efficientnet-lite0", "inception"] = Field(
+        description="network in whose features sets of images are compared; inception is FID's "
+        "own and a download"
+    )
+    feature_extractor_weights: str | None = Field(
+        description="a file with inception's weights; null: download"
+    )
+    num_feature_images: Annotated[int, Field(ge=20, strict=True)] = Field(
+        description="images a side in Frechet and kernel distances"
+    )
+    num_likelihood_images: PositiveInt = Field(
+        description="test images of the importance-weighted bound"
+    )
+    num_importance_samples: PositiveInt = Field(description="codes an image in it")
+    num_probe_images: PositiveInt = Field(description="training images of the linear probe")
+    fail_on_collapse: bool = Field(
+        description="a collapsed run makes its evaluation fail, after its files are written"
+    )
 
 
 class ReportConfig(ConfigModel):
-    baseline: Name | None
-    columns: Annotated[int, Field(gt=0, le=32, strict=True)]
-    languages: list[Literal["en", "uk"]] = Field(min_length=1)
+    """What the report shows."""
+
+    baseline: Name | None = Field(
+        description="a variant that the others are compared with, size by size; null: none"
+    )
+    num_images: Annotated[int, Field(gt=0, le=32, strict=True)] = Field(
+        description="test images shown side by side for every run"
+    )
+    languages: list[Literal["en", "uk"]] = Field(
+        min_length=1, description="of the pages; the first one's are report.md and report.html"
+    )
 
 
 class TrackingConfig(ConfigModel):
-    experiment: Annotated[str, Field(min_length=1, pattern=r"^[^/\s][^/]*$")]
-    champion_metric: str
-    champion_is_least: bool
+    """Where and how MLflow shows the study."""
 
-
-class RecipeConfig(ConfigModel):
-    """What determines a training run besides its latent size and seed, after a variant's changes."""
-
-    data: DataConfig
-    model: ModelConfig
-    objective: LossConfig
-    train: TrainConfig
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> "Recipe":
-        if self.model.covariance == "local" and self.objective.likelihood != "gaussian":
-            raise ValueError(
-                f"model.covariance is local, but objective.likelihood is {self.objective.likelihood}; "
-                "allowed: isotropic, or the likelihood gaussian"
-            )
-        if self.train.batch_size > self.data.num_train_images:
-            raise ValueError(
-                f"train.batch_size is {self.train.batch_size}, but an epoch has {self.data.num_train_images} images; "
-                f"allowed: 1 to {self.data.num_train_images}"
-            )
-        last = self.data.num_train_images % self.train.batch_size or self.train.batch_size
-        if self.train.processes > last:
-            raise ValueError(
-                f"train.processes is {self.train.processes}, but an epoch's last batch has {last} images to share; "
-                f"allowed: 1 to {last}"
-            )
-        return self
-
-
-class RunConfig(ConfigModel):
-    """One cell of the grid."""
-
-    variant: str
-    latent_dim: int
-    seed: int
-    recipe: RecipeConfig
-
-    @property
-    def name(self) -> str:
-        return f"{self.variant}-{self.latent_dim}-{self.seed}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """The run as plain data; where verified images were read from is not part of it."""
-        description = self.model_dump()
-        description["recipe"]["data"]["source"] = None
-        return description
-
-
-class Config(ConfigModel):
-    """The whole of params.yaml."""
-
-    study: GridConfig
-    data: DataConfig
-    model: ModelConfig
-    objective: LossConfig
-    train: TrainConfig
-    variants: dict[Name, dict[str, Any]]
-    sample: SampleConfig
-    evaluate: EvalConfig
-    report: ReportConfig
-    tracking: TrackingConfig
-
-    @model_validator(mode="after")
-    def _names_are_known(self) -> "Params":
-        for name in self.study.variants:
-            if name not in self.variants:
-                known = ", ".join(sorted(self.variants)) or "none"
-                raise ValueError(f"study.variants names {name!r}, which `variants` does not define; allowed: {known}")
-        if (baseline := self.report.baseline) not in (None, *self.study.variants):
-            allowed = ", ".join(["null", *self.study.variants])
-            raise ValueError(f"report.baseline is {baseline!r}, which study.variants does not list; allowed: {allowed}")
-        return self
-
-    def recipe(self, variant: str) -> RecipeConfig:
-        """The sections with the variant's changes laid over them."""
-        base = {key: getattr(self, key).model_dump() for key in RecipeConfig.model_fields}
-        return RecipeConfig.model_validate(deep_merge(base, self.variants[variant]))
-
-    @property
-    def runs(self) -> list[RunConfig]:
-        """Every cell of the grid, in the order of params.yaml."""
-        return [
-            RunConfig(variant=variant, latent_dim=latent_dim, seed=seed, recipe=self.recipe(variant))
-            for variant in self.study.variants
-            for latent_dim in self.study.latent_dims
-            for seed in self.study.seeds
-        ]
-
-    def run(self, name: str) -> RunConfig:
-        """The cell called `name`; UserError if the grid has none."""
-        for run in self.runs:
-            if run.name == name:
-                return run
-        raise UserError(f"params.yaml has no run {name!r}; its study has: {', '.join(run.name for run in self.runs)}")
-
-
-def deep_merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """`base` with `changes` laid over it, dict by dict; neither argument is modified."""
-    result = copy.copy(base)
-    for key, value in changes.items():
-        inner = result.get(key)
-        result[key] = deep_merge(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
-    return result
+    experiment: Annotated[str, Field(min_length=1, pattern=r"^[^/\s][^/]*$")] = Field(
+        description="name of the MLflow experiment and of the registered model"
+    )
+    champion_metric: str = Field(
+        description="metric by which the best run, unless collapsed, becomes `champion`; "
+        "docs/metrics.md says whether greater is better"
+    )

@@ -10,7 +10,7 @@ def system_summary() -> str:
     """One line, for example `Linux x86_64, AMD EPYC, 2 cores, 24 GiB`."""
     import psutil
 
-    parts = [f"{platform.system()} {platform.system_summary()}", _processor(), f"{os.cpu_count()} cores"]
+    parts = [f"{platform.system()} {platform.machine()}", _processor(), f"{os.cpu_count()} cores"]
     parts += [f"{psutil.virtual_memory().total / 2**30:.0f} GiB", *_gpus()]
     return ", ".join(part for part in parts if part)
 

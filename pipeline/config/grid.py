@@ -1,0 +1,145 @@
+"""The whole of params.yaml, and the grid of runs it describes: sections, with variants laid over them."""
+
+import copy
+from typing import Any
+
+from pydantic import model_validator
+
+from pipeline import UserError
+from pipeline.config.schema import (
+    ConfigModel,
+    DataConfig,
+    DownloadConfig,
+    EvalConfig,
+    GridConfig,
+    LossConfig,
+    ModelConfig,
+    Name,
+    ReportConfig,
+    SampleConfig,
+    TrackingConfig,
+    TrainConfig,
+)
+
+
+class RecipeConfig(ConfigModel):
+    """What determines a training besides its latent size and seed, after a variant's changes."""
+
+    data: DataConfig
+    model: ModelConfig
+    loss: LossConfig
+    train: TrainConfig
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "RecipeConfig":
+        if self.model.noise == "heteroscedastic" and self.loss.likelihood != "gaussian":
+            raise ValueError(
+                f"model.noise is heteroscedastic, but loss.likelihood is {self.loss.likelihood}; "
+                "allowed: isotropic, or the likelihood gaussian"
+            )
+        total, batch_size = self.data.num_train_images, self.train.batch_size
+        if batch_size > total:
+            raise ValueError(
+                f"train.batch_size is {batch_size}, but an epoch has {total} images; "
+                f"allowed: 1 to {total}"
+            )
+        last = total % batch_size or batch_size
+        if self.train.world_size > last:
+            raise ValueError(
+                f"train.world_size is {self.train.world_size}, but an epoch's last batch has "
+                f"{last} images to share; allowed: 1 to {last}"
+            )
+        return self
+
+
+class RunConfig(RecipeConfig):
+    """One cell of the grid: a recipe at a latent size, with a seed."""
+
+    variant: str
+    latent_dim: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.variant}-{self.latent_dim}-{self.seed}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the run as plain data."""
+        return self.model_dump()
+
+
+class Config(ConfigModel):
+    """The whole of params.yaml."""
+
+    grid: GridConfig
+    data: DataConfig
+    model: ModelConfig
+    loss: LossConfig
+    train: TrainConfig
+    variants: dict[Name, dict[str, Any]]
+    sample: SampleConfig
+    evaluate: EvalConfig
+    report: ReportConfig
+    tracking: TrackingConfig
+    download: DownloadConfig
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> "Config":
+        for name in self.grid.variants:
+            if name not in self.variants:
+                known = ", ".join(sorted(self.variants)) or "none"
+                raise ValueError(
+                    f"grid.variants names {name!r}, which `variants` does not define; "
+                    f"allowed: {known}"
+                )
+        if (baseline := self.report.baseline) not in (None, *self.grid.variants):
+            allowed = ", ".join(["null", *self.grid.variants])
+            raise ValueError(
+                f"report.baseline is {baseline!r}, which grid.variants does not list; "
+                f"allowed: {allowed}"
+            )
+        return self
+
+    def recipe(self, variant: str) -> RecipeConfig:
+        """Return the sections with the variant's changes laid over them."""
+        base = {key: getattr(self, key).model_dump() for key in RecipeConfig.model_fields}
+        return RecipeConfig.model_validate(deep_merge(base, self.variants[variant]))
+
+    @property
+    def runs(self) -> list[RunConfig]:
+        """Every cell of the grid, in the order of params.yaml."""
+        recipes = {variant: dict(self.recipe(variant)) for variant in self.grid.variants}
+        return [
+            RunConfig(variant=variant, latent_dim=latent_dim, seed=seed, **recipes[variant])
+            for variant in self.grid.variants
+            for latent_dim in self.grid.latent_dims
+            for seed in self.grid.seeds
+        ]
+
+    def run(self, name: str) -> RunConfig:
+        """Return the cell called `name`; UserError if the grid has none."""
+        runs = {run.name: run for run in self.runs}
+        if name not in runs:
+            raise UserError(
+                f"params.yaml has no run {name!r}; its grid has: {', '.join(runs)}"
+            )
+        return runs[name]
+
+
+def deep_merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return `base` with `changes` laid over it, dict by dict; neither argument is modified."""
+    result = copy.copy(base)
+    for key, value in changes.items():
+        inner = result.get(key)
+        both = isinstance(inner, dict) and isinstance(value, dict)
+        result[key] = deep_merge(inner, value) if both else value
+    return result
+
+
+def flatten_dict(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"train": {"epochs": 50}} -> {"train.epochs": 50}."""
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        inner = isinstance(value, dict)
+        flat |= flatten_dict(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
+    return flat
