@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pipeline.report import figures
 from pipeline.evaluation.reconstruction import psnr
-from pipeline.report.tables import IMAGE_SETS
-from pipeline.report.results import StudyResults
+from pipeline.report import figures
 from pipeline.report.i18n import Translator
+from pipeline.report.results import StudyResults
+from pipeline.report.tables import IMAGE_SETS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 def overview(study: StudyResults, words: Translator, labels: dict[str, str]) -> "Figure":
     """The same test images for every run, whose labels say what it was judged and how good it is."""
     rows = [(words["words"]["test_images"], next(iter(study.pictures.values()))["originals"][0])]
-    rows += [(f"{run}\n{labels[run]}", shown["reconstructions"][0]) for run, shown in study.pictures.items()]
+    rows += [
+        (f"{run}\n{labels[run]}", shown["reconstructions"][0])
+        for run, shown in study.pictures.items()
+    ]
     return figures.strips(rows)
 
 
@@ -42,12 +45,24 @@ def size_charts(study: StudyResults, words: Translator) -> Iterator[tuple[str, "
 
     pca = pd.Series({size: psnr(max(baselines["pca_mse"][size], 1e-12)) for size in sizes})
     references = {labels["pca"]: pca, labels["mean_image"]: level(psnr(baselines["pca_mse"][0]))}
-    yield "psnr", figures.by_latent_dim(summary, {"psnr_db": ""}, labels["psnr"], labels, references)
+    yield (
+        "psnr",
+        figures.by_latent_dim(summary, {"psnr_db": ""}, labels["psnr"], labels, references),
+    )
     zero, explained = {labels["mean_image"]: level(0.0)}, {"explained_information": ""}
-    yield "explained-information", figures.by_latent_dim(summary, explained, labels["explained"], labels, zero)
+    yield (
+        "explained-information",
+        figures.by_latent_dim(summary, explained, labels["explained"], labels, zero),
+    )
     floor = {labels["noise_floor"]: level(baselines["fd_floor"])}
-    distances = {f"fd_{of}": str(words["priors_short"].get(of, words["axes"]["reconstruction"])) for of in IMAGE_SETS}
-    yield "frechet-distance", figures.by_latent_dim(summary, distances, labels["frechet"], labels, floor)
+    distances = {
+        f"fd_{of}": str(words["priors_short"].get(of, words["axes"]["reconstruction"]))
+        for of in IMAGE_SETS
+    }
+    yield (
+        "frechet-distance",
+        figures.by_latent_dim(summary, distances, labels["frechet"], labels, floor),
+    )
 
 
 def loss_charts(study: StudyResults, words: Translator) -> Iterator[tuple[str, "Figure"]]:
@@ -58,5 +73,8 @@ def loss_charts(study: StudyResults, words: Translator) -> Iterator[tuple[str, "
         objective = study.params.recipe(variant).objective
         levels: list[float | None] = [None, None]
         if objective.likelihood == "bernoulli" and objective.reduction == "mean":
-            levels = [float(rows["train_mean_image_bce"].iloc[0]), float(rows["train_bce_floor"].iloc[0])]
+            levels = [
+                float(rows["train_mean_image_bce"].iloc[0]),
+                float(rows["train_bce_floor"].iloc[0]),
+            ]
         yield f"loss-{variant}", figures.loss_curves(history, variant, words["axes"], *levels)

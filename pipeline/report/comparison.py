@@ -19,7 +19,9 @@ def compare_to_baseline(summary: pd.DataFrame, baseline: str) -> pd.DataFrame:
     runs = summary.assign(fd_samples=summary[[f"fd_{prior}" for prior in PRIORS]].min(axis=1))
     cells = runs.groupby(["variant", "latent_dim"], sort=False)
     table = cells[["active_units", *BETTER, *COSTS]].mean()
-    base = table.xs(baseline).reindex(table.index.get_level_values("latent_dim")).set_axis(table.index)
+    base = (
+        table.xs(baseline).reindex(table.index.get_level_values("latent_dim")).set_axis(table.index)
+    )
     for key, sign in BETTER.items():
         table[f"{key}_gain"] = sign * (table[key] - base[key]) + 0.0  # no negative zero
     for key in COSTS:

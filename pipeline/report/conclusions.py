@@ -56,9 +56,17 @@ def collapse_of(variant: str, rows: pd.DataFrame) -> list[Message]:
         )
         messages += same_as_mean_image(collapsed)
     if not partly.empty:
-        shares = ", ".join(f"{row.latent_dim}: {row.active_share:.0%}" for row in partly.itertuples())
+        shares = ", ".join(
+            f"{row.latent_dim}: {row.active_share:.0%}" for row in partly.itertuples()
+        )
         messages.append(
-            message("partly_collapsed", variant=variant, count=len(partly), total=len(rows), shares=shares)
+            message(
+                "partly_collapsed",
+                variant=variant,
+                count=len(partly),
+                total=len(rows),
+                shares=shares,
+            )
         )
     return messages
 
@@ -70,7 +78,9 @@ def same_as_mean_image(collapsed: pd.DataFrame) -> list[Message]:
     scored = collapsed[collapsed["train_explained_information"].notna()]
     if scored.empty:
         return []
-    difference = (scored["train_reconstruction_per_dim"] - scored["train_mean_image_bce"]).abs().max()
+    difference = (
+        (scored["train_reconstruction_per_dim"] - scored["train_mean_image_bce"]).abs().max()
+    )
     compared = message(
         "same_as_mean_image" if difference <= SAME_LOSS else "away_from_mean_image",
         losses=_ranged(scored["train_total_loss"], 4),
@@ -104,8 +114,15 @@ def size_effect(variant: str, rows: pd.DataFrame) -> list[Message]:
     if by_size.ngroups < 2:
         return []
     means = by_size.mean()
-    noise = max(2 * float(by_size.std().max() or 0) if by_size.count().min() > 1 else 0.0, SAME_PSNR_DB)
-    ends = {"first": means.iloc[0], "first_size": means.index[0], "last": means.iloc[-1], "last_size": means.index[-1]}
+    noise = max(
+        2 * float(by_size.std().max() or 0) if by_size.count().min() > 1 else 0.0, SAME_PSNR_DB
+    )
+    ends = {
+        "first": means.iloc[0],
+        "first_size": means.index[0],
+        "last": means.iloc[-1],
+        "last_size": means.index[-1],
+    }
     steps, best = means.diff().dropna(), means.idxmax()
     if means.max() - means.min() <= noise:
         key = "size_makes_no_difference"
@@ -123,12 +140,22 @@ def recommendation(summary: pd.DataFrame) -> Message:
     healthy = summary[summary["collapse"] != "collapsed"]
     if healthy.empty:
         return message("none_recommended")
-    scores = healthy.groupby(["variant", "latent_dim"])["psnr_db"].agg(["mean", "std"]).sort_values("mean")
+    scores = (
+        healthy.groupby(["variant", "latent_dim"])["psnr_db"]
+        .agg(["mean", "std"])
+        .sort_values("mean")
+    )
     (variant, latent_dim), best = scores.index[-1], scores.iloc[-1]
     spread = 0.0 if math.isnan(best["std"]) else best["std"]
-    pca = healthy[(healthy["variant"] == variant) & (healthy["latent_dim"] == latent_dim)]["pca_psnr_db"].iloc[0]
+    pca = healthy[(healthy["variant"] == variant) & (healthy["latent_dim"] == latent_dim)][
+        "pca_psnr_db"
+    ].iloc[0]
     margin = max(2 * spread, SAME_PSNR_DB)
-    tied = [f"{v} {d}" for (v, d), row in scores.iloc[:-1].iterrows() if best["mean"] - row["mean"] <= margin]
+    tied = [
+        f"{v} {d}"
+        for (v, d), row in scores.iloc[:-1].iterrows()
+        if best["mean"] - row["mean"] <= margin
+    ]
     return message(
         "recommended",
         variant=variant,
@@ -142,13 +169,20 @@ def recommendation(summary: pd.DataFrame) -> Message:
 
 def collapse_message(row: Any) -> Message:
     """Why a run was judged as it was; `row` is its row of the summary."""
-    numbers = {"active": row.active_units, "latent_dim": row.latent_dim, "kl": row.kl, "gain": row.shuffle_gain}
+    numbers = {
+        "active": row.active_units,
+        "latent_dim": row.latent_dim,
+        "kl": row.kl,
+        "gain": row.shuffle_gain,
+    }
     keys = {"healthy": "judged_healthy", "partly collapsed": "judged_partly"}
     key = keys.get(row.collapse, "judged_constant" if row.active_units == 0 else "judged_ignored")
     return message(key, unused=1 - row.active_share, numbers=message("judged_by", **numbers))
 
 
-def published_claims(summary: pd.DataFrame, variant: str = "reference") -> list[tuple[str, Message]]:
+def published_claims(
+    summary: pd.DataFrame, variant: str = "reference"
+) -> list[tuple[str, Message]]:
     """The source report's three conclusions by their message keys, each with what this study's numbers say of it."""
     rows = summary[summary["variant"] == variant]
     if rows.empty:
@@ -158,9 +192,22 @@ def published_claims(summary: pd.DataFrame, variant: str = "reference") -> list[
     accurate = "refuted" if share == 1 else "confirmed" if share == 0 else "undecided"
     explained = _ranged(100 * rows["explained_information"], 1)
     return [
-        ("claim_accurate", message("accuracy", verdict=message(accurate), collapsed=collapsed, explained=explained)),
-        ("claim_size", size_claim(summary[(summary["variant"] != variant) & (summary["collapse"] != "collapsed")])),
-        ("claim_compromise", message("no_compromise" if share == 1 else "compromise_undecided", collapsed=collapsed)),
+        (
+            "claim_accurate",
+            message(
+                "accuracy", verdict=message(accurate), collapsed=collapsed, explained=explained
+            ),
+        ),
+        (
+            "claim_size",
+            size_claim(
+                summary[(summary["variant"] != variant) & (summary["collapse"] != "collapsed")]
+            ),
+        ),
+        (
+            "claim_compromise",
+            message("no_compromise" if share == 1 else "compromise_undecided", collapsed=collapsed),
+        ),
     ]
 
 
@@ -168,9 +215,16 @@ def size_claim(rest: pd.DataFrame) -> Message:
     """What the runs that use their codes say of the latent size."""
     if rest.empty:
         return message("size_not_compared")
-    effects = {str(variant): size_effect(str(variant), rows) for variant, rows in rest.groupby("variant", sort=False)}
-    grows = [variant for variant, said in effects.items() if said and said[0].key == "larger_is_better"]
-    return message("size_refuted", variants=", ".join(grows)) if grows else message("size_not_refuted")
+    effects = {
+        str(variant): size_effect(str(variant), rows)
+        for variant, rows in rest.groupby("variant", sort=False)
+    }
+    grows = [
+        variant for variant, said in effects.items() if said and said[0].key == "larger_is_better"
+    ]
+    return (
+        message("size_refuted", variants=", ".join(grows)) if grows else message("size_not_refuted")
+    )
 
 
 def _listed(values: pd.Series) -> str:

@@ -29,7 +29,9 @@ def svg(figure: Figure) -> str:
     """The figure as an <svg> element for a page whose text colour and background (--page) it takes."""
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "figure"}):
         file = io.StringIO()
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        figure.savefig(
+            file, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
+        )
     element = file.getvalue()
     element = element[element.index("<svg") :]
     return element.replace("#000000", "currentColor").replace("#ffffff", "var(--page)")
@@ -43,8 +45,17 @@ def strips(rows: list[tuple[str, np.ndarray]], scale: int = 2) -> Figure:
     figure = Figure(figsize=(width / DPI, height / DPI))
     for index, (label, images) in enumerate(rows):
         bottom = height - side - index * (side + gap)
-        axes = figure.add_axes((margin / width, bottom / height, count * side / width, side / height))
-        axes.imshow(make_grid(images[None]), interpolation="nearest", aspect="auto", cmap="gray", vmin=0, vmax=255)
+        axes = figure.add_axes(
+            (margin / width, bottom / height, count * side / width, side / height)
+        )
+        axes.imshow(
+            make_grid(images[None]),
+            interpolation="nearest",
+            aspect="auto",
+            cmap="gray",
+            vmin=0,
+            vmax=255,
+        )
         axes.axis("off")
         figure.text(0.01, (bottom + side / 2) / height, label, va="center", fontsize=8)
     return figure
@@ -60,11 +71,20 @@ def _styled(axes, title: str, x: str, y: str) -> None:  # type: ignore[no-untype
 
 def _legend_below(figure: Figure, columns: int) -> None:
     """What the first axes show, in a place where it hides nothing."""
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=columns, fontsize=7)
+    figure.legend(
+        *figure.axes[0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=columns,
+        fontsize=7,
+    )
 
 
 def loss_curves(
-    history: pd.DataFrame, title: str, words: Labels, mean_image: float | None = None, floor: float | None = None
+    history: pd.DataFrame,
+    title: str,
+    words: Labels,
+    mean_image: float | None = None,
+    floor: float | None = None,
 ) -> Figure:
     """Total loss and KL by epoch, a line for each run, dashed for validation images.
 
@@ -92,7 +112,11 @@ def loss_curves(
 
 
 def by_latent_dim(
-    summary: pd.DataFrame, lines: dict[str, str], label: str, words: Labels, references: dict[str, pd.Series]
+    summary: pd.DataFrame,
+    lines: dict[str, str],
+    label: str,
+    words: Labels,
+    references: dict[str, pd.Series],
 ) -> Figure:
     """Quantities (key of the summary: name) against latent size, a line for each and variant, with reference lines.
 
@@ -110,9 +134,19 @@ def by_latent_dim(
             label=f"{variant} {name}".strip(),
         )  # fmt: skip  # one argument a line says nothing more
     for index, (name, values) in enumerate(references.items()):
-        axes.plot(values.index, values, color="black", linestyle=LINES[1 + index % 3], linewidth=1, label=name)
+        axes.plot(
+            values.index,
+            values,
+            color="black",
+            linestyle=LINES[1 + index % 3],
+            linewidth=1,
+            label=name,
+        )
     axes.set_xscale("log", base=2)
-    axes.set_xticks(sorted(summary["latent_dim"].unique()), [str(d) for d in sorted(summary["latent_dim"].unique())])
+    axes.set_xticks(
+        sorted(summary["latent_dim"].unique()),
+        [str(d) for d in sorted(summary["latent_dim"].unique())],
+    )
     _styled(axes, label.split(",")[0], words["latent_size"], label)
     _legend_below(figure, columns=2)
     return figure
@@ -125,12 +159,23 @@ def rate_distortion(summary: pd.DataFrame, words: Labels, mean_image: float) -> 
     several = summary["latent_dim"].nunique() > 1
     for index, (variant, rows) in enumerate(summary.groupby("variant", sort=False)):
         colour = COLORS[index % len(COLORS)]
-        axes.plot(rows["kl"], rows["psnr_db"], color=colour, marker="os^D"[index % 4], linestyle="", label=str(variant))
+        axes.plot(
+            rows["kl"],
+            rows["psnr_db"],
+            color=colour,
+            marker="os^D"[index % 4],
+            linestyle="",
+            label=str(variant),
+        )
         used = rows[rows["collapse"] != "collapsed"]
-        axes.plot(used["kl"], used["pca_psnr_db"], color=colour, marker="_", linestyle="", markersize=12)
+        axes.plot(
+            used["kl"], used["pca_psnr_db"], color=colour, marker="_", linestyle="", markersize=12
+        )
         for row in used.itertuples() if several else ():
             beside = (row.kl, row.psnr_db)
-            axes.annotate(str(row.latent_dim), beside, (6, -3), textcoords="offset points", fontsize=7)
+            axes.annotate(
+                str(row.latent_dim), beside, (6, -3), textcoords="offset points", fontsize=7
+            )
     axes.plot([], [], color="black", marker="_", linestyle="", markersize=12, label=words["pca"])
     axes.axhline(mean_image, color="black", linestyle=":", linewidth=1, label=words["mean_image"])
     _styled(axes, words["rate_distortion"], f"KL, {words['nats_per_image']}", words["psnr"])
@@ -145,7 +190,13 @@ def kl_per_dimension(dimensions: pd.DataFrame, words: Labels) -> Figure:
     for index, (run, rows) in enumerate(dimensions.groupby("run", sort=False)):
         kl = rows["kl"]
         colour, line = COLORS[index % len(COLORS)], LINES[index // len(COLORS) % len(LINES)]
-        axes.plot(np.arange(1, len(kl) + 1), np.sort(kl)[::-1], label=str(run), color=colour, linestyle=line)
+        axes.plot(
+            np.arange(1, len(kl) + 1),
+            np.sort(kl)[::-1],
+            label=str(run),
+            color=colour,
+            linestyle=line,
+        )
     axes.set_yscale("symlog", linthresh=1e-3)
     axes.set_xscale("log")
     _styled(axes, words["kl_sorted"], words["dimension"], "KL, nats")

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from pipeline.storage.yaml_io import read_yaml
 from pipeline.report.conclusions import Message
+from pipeline.storage.yaml_io import read_yaml
 
 FOLDER = Path(__file__).parent / "words"
 
@@ -21,7 +21,10 @@ class Translator:
 
     def translate(self, sentence: Message) -> str:
         """A conclusion in this language; numbers are written alike in every language."""
-        values = {name: self.translate(v) if isinstance(v, Message) else v for name, v in sentence.values.items()}
+        values = {
+            name: self.translate(v) if isinstance(v, Message) else v
+            for name, v in sentence.values.items()
+        }
         return str(self.catalogue["sentences"][sentence.key]).format(**values).strip()
 
     def label(self, row: Any) -> str:

@@ -8,16 +8,16 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.storage import atomic
-from pipeline.report import figures
 from pipeline.config.schema import Config
 from pipeline.data.images import grid_png
+from pipeline.report import figures
 from pipeline.report.charts import loss_charts, overview, quality_charts
-from pipeline.report.tables import RUN, TABLES, UNITS, format_cell
-from pipeline.report.conclusions import conclusions, published_claims, collapse_message
 from pipeline.report.comparison import compare_to_baseline, describe_gains
-from pipeline.report.results import StudyResults, snapshot_epochs
+from pipeline.report.conclusions import collapse_message, conclusions, published_claims
 from pipeline.report.i18n import Translator, load_catalogs
+from pipeline.report.results import StudyResults, snapshot_epochs
+from pipeline.report.tables import RUN, TABLES, UNITS, format_cell
+from pipeline.storage import atomic
 
 # The first language's pages lie in reports/, the others' in there.
 ELSEWHERE = "translations"
@@ -40,9 +40,16 @@ def write_pages(study: StudyResults, folder: Path, language: str, stem: str, up:
     content = build_context(study, words) | {"quality_charts": list(quality)}
     figures = "figures" if not up else f"figures.{language}"
     with atomic.folder(folder / figures) as pictures:
-        for name, figure in {"overview": overview(study, words, content["labels"]), **drawn}.items():
+        for name, figure in {
+            "overview": overview(study, words, content["labels"]),
+            **drawn,
+        }.items():
             atomic.write_bytes(pictures / f"{name}.png", figures.png(figure))
-    links: dict[str, Any] = {"up": up, "figures": figures, "language_links": language_links(study.params, language, up)}
+    links: dict[str, Any] = {
+        "up": up,
+        "figures": figures,
+        "language_links": language_links(study.params, language, up),
+    }
     atomic.write_text(folder / f"{stem}.md", render_template("report.md.j2", content | links))
     links["svg"] = {name: figures.svg(figure) for name, figure in drawn.items()}
     atomic.write_text(folder / f"{stem}.html", render_template("report.html.j2", content | links))
@@ -64,14 +71,24 @@ def render_template(template: str, content: dict[str, Any]) -> str:
 
 def build_context(study: StudyResults, words: Translator) -> dict[str, Any]:
     """What both pages say, in one language."""
-    params, summary, baselines, chosen = study.params, study.summary, study.baselines, study.params.evaluate
+    params, summary, baselines, chosen = (
+        study.params,
+        study.summary,
+        study.baselines,
+        study.params.evaluate,
+    )
     epochs = summary["epochs"].unique()
     figures = {"mean_image": baselines["mean_image_bce"], "floor": baselines["bce_floor"]}
     floors = {"fd": baselines["fd_floor"], "kd": baselines["kd_floor"]}
-    floors |= {f"{measure}_floor": baselines[f"{measure}_floor"] for measure in ("precision", "recall")}
+    floors |= {
+        f"{measure}_floor": baselines[f"{measure}_floor"] for measure in ("precision", "recall")
+    }
     method, precision = words["method"], summary["extractor_precision"].iloc[0]
     first = study.pictures[summary["run"].iloc[0]]
-    grid = {key: ", ".join(map(str, getattr(params.study, key))) for key in ("variants", "latent_dims", "seeds")}
+    grid = {
+        key: ", ".join(map(str, getattr(params.study, key)))
+        for key in ("variants", "latent_dims", "seeds")
+    }
     beside = params.tracking.experiment.rpartition("-")[2]
     return {
         "w": words,
@@ -85,7 +102,10 @@ def build_context(study: StudyResults, words: Translator) -> dict[str, Any]:
         "conclusions": [words.translate(sentence) for sentence in conclusions(summary)],
         "labels": {row.run: words.label(row) for row in summary.itertuples()},
         "judged": {row.run: words.translate(collapse_message(row)) for row in summary.itertuples()},
-        "claims": [(words["sentences"][claim], words.translate(answer)) for claim, answer in published_claims(summary)],
+        "claims": [
+            (words["sentences"][claim], words.translate(answer))
+            for claim, answer in published_claims(summary)
+        ],
         "tables": {name: Table(summary, [*RUN, *columns]) for name, columns in TABLES.items()},
         **baseline_context(summary, params.report.baseline, words),
         "meanings": {column: (UNITS[column], words.column_description(column)) for column in UNITS},
@@ -98,14 +118,21 @@ def build_context(study: StudyResults, words: Translator) -> dict[str, Any]:
                 test_images=baselines["test_images"], threshold=chosen.active_threshold, **figures
             ),
             method["features"].format(
-                extractor=chosen.extractor, precision=precision, count=baselines["feature_images"], **floors
+                extractor=chosen.extractor,
+                precision=precision,
+                count=baselines["feature_images"],
+                **floors,
             ),
-            method["likelihood"].format(images=chosen.likelihood_images, codes=chosen.likelihood_samples),
+            method["likelihood"].format(
+                images=chosen.likelihood_images, codes=chosen.likelihood_samples
+            ),
         ],
         "extractor": chosen.extractor,
         "repeats": words["repeats"].format(**study.made_with),
         "measured_on": words["words"]["measured_on"].format(**study.made_with),
-        "reproduce": words["reproduce"].format(command=f"make {beside if beside in ('demo', 'ablation') else 'repro'}"),
+        "reproduce": words["reproduce"].format(
+            command=f"make {beside if beside in ('demo', 'ablation') else 'repro'}"
+        ),
     }
 
 
@@ -125,12 +152,17 @@ class Table:
             yield run, [(row[column], format_cell(column, row[column])) for column in self.columns]
 
     def markdown(self) -> str:
-        lines: list[list[str]] = [self.columns, ["---:" if self.numeric[c] else "---" for c in self.columns]]
+        lines: list[list[str]] = [
+            self.columns,
+            ["---:" if self.numeric[c] else "---" for c in self.columns],
+        ]
         lines += [[text for _, text in cells] for _, cells in self.cells()]
         return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def baseline_context(summary: pd.DataFrame, baseline: str | None, words: Translator) -> dict[str, Any]:
+def baseline_context(
+    summary: pd.DataFrame, baseline: str | None, words: Translator
+) -> dict[str, Any]:
     """The comparison with the baseline, where there is one."""
     if baseline is None:
         return {"gains": None}
@@ -144,7 +176,9 @@ def baseline_context(summary: pd.DataFrame, baseline: str | None, words: Transla
 
 def reproduction_table(study: StudyResults, words: Translator) -> Table | None:
     """Published and reproduced losses side by side, for the reference runs of published latent sizes."""
-    last = study.published[study.published["epoch"] == study.published["epoch"].max()].set_index("latent_dim")
+    last = study.published[study.published["epoch"] == study.published["epoch"].max()].set_index(
+        "latent_dim"
+    )
     names, rows = words["published"], []
     for run in study.summary[study.summary["variant"] == "reference"].itertuples():
         if run.latent_dim in last.index:
@@ -169,7 +203,10 @@ def language_links(params: Config, language: str, up: str) -> list[tuple[str, st
     """The name of every other language with the path to its page, without the ending."""
     first = params.report.languages[0]
     return [
-        (words["language"], f"{up}report" if other == first else f"{'' if up else ELSEWHERE + '/'}report.{other}")
+        (
+            words["language"],
+            f"{up}report" if other == first else f"{'' if up else ELSEWHERE + '/'}report.{other}",
+        )
         for other, words in load_catalogs().items()
         if other != language and other in params.report.languages
     ]

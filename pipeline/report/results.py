@@ -7,20 +7,25 @@ import numpy as np
 import pandas as pd
 
 from pipeline import UserError
-from pipeline.storage import atomic
-from pipeline.config.system_info import system_summary, package_versions
-from pipeline.evaluation.samples import PRIORS
-from pipeline.config.schema import Config, deep_merge
-from pipeline.storage.yaml_io import dump_yaml
 from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
+from pipeline.config.schema import Config, deep_merge
+from pipeline.config.system_info import package_versions, system_summary
 from pipeline.data.images import grid_png, read_grid
-from pipeline.storage.reading import read_csv, read_json
+from pipeline.evaluation.samples import PRIORS
 from pipeline.report.tables import UNITS
+from pipeline.storage import atomic
+from pipeline.storage.reading import read_csv, read_json
+from pipeline.storage.yaml_io import dump_yaml
 
 PUBLISHED = Path(__file__).parent / "published.csv"
 # Pictures of each run, rows of `report.columns` images; `evolution` has the epochs of `snapshot_epochs`.
-SAMPLED = ("originals", "reconstructions", "interpolations", *(f"samples_{prior}" for prior in PRIORS))
+SAMPLED = (
+    "originals",
+    "reconstructions",
+    "interpolations",
+    *(f"samples_{prior}" for prior in PRIORS),
+)
 PICTURES = (*SAMPLED, "neighbours", "evolution")
 
 
@@ -49,7 +54,12 @@ def collect_results(params: Config, paths: Paths, run_ids: dict[str, str]) -> St
     """
     rows, histories, dimensions, pictures = [], [], [], {}
     for run in params.runs:
-        cell = {"run": run.name, "variant": run.variant, "latent_dim": run.latent_dim, "seed": run.seed}
+        cell = {
+            "run": run.name,
+            "variant": run.variant,
+            "latent_dim": run.latent_dim,
+            "seed": run.seed,
+        }
         fingerprint = read_json(paths.model(run.name) / "model.json")["fingerprint"]
         times = training_times(paths.checkpoint_dir(fingerprint) / "timing.json")
         known = {"fingerprint": fingerprint, "mlflow_run_id": run_ids.get(fingerprint, "unknown")}
@@ -57,7 +67,10 @@ def collect_results(params: Config, paths: Paths, run_ids: dict[str, str]) -> St
         histories.append(read_csv(paths.model(run.name) / "history.csv").assign(**cell))
         dimensions.append(read_csv(paths.dimensions(run.name)).assign(run=run.name))
         files = {kind: paths.samples(run.name) / f"{kind}.png" for kind in SAMPLED}
-        files |= {"neighbours": paths.neighbors(run.name), "evolution": paths.model(run.name) / "evolution.png"}
+        files |= {
+            "neighbours": paths.neighbors(run.name),
+            "evolution": paths.model(run.name) / "evolution.png",
+        }
         shown = {kind: read_grid(path)[:, : params.report.columns] for kind, path in files.items()}
         shown["evolution"] = shown["evolution"][[0, *snapshot_epochs(len(histories[-1]))]]
         pictures[run.name] = shown
@@ -93,7 +106,9 @@ def snapshot_epochs(epochs: int) -> list[int]:
 def save_results(study: StudyResults, reports: Path) -> None:
     """Write the study into reports/: summary.csv, and study/ with the rest."""
     columns = [*UNITS, *(column for column in study.summary.columns if column not in UNITS)]
-    atomic.write_text(reports / "summary.csv", study.summary.reindex(columns=columns).to_csv(index=False))
+    atomic.write_text(
+        reports / "summary.csv", study.summary.reindex(columns=columns).to_csv(index=False)
+    )
     with atomic.folder(reports / "study") as folder:
         atomic.write_text(folder / "history.csv", study.history.to_csv(index=False))
         atomic.write_text(folder / "dimensions.csv", study.dimensions.to_csv(index=False))
@@ -119,6 +134,9 @@ def load_results(reports: Path) -> StudyResults:
         read_csv(folder / "dimensions.csv"),
         read_json(folder / "baselines.json"),
         read_csv(PUBLISHED),
-        {run: {kind: read_grid(folder / run / f"{kind}.png") for kind in PICTURES} for run in summary.index},
+        {
+            run: {kind: read_grid(folder / run / f"{kind}.png") for kind in PICTURES}
+            for run in summary.index
+        },
         read_json(folder / "made_with.json"),
     )

@@ -29,16 +29,23 @@ TABLES: dict[str, dict[str, str]] = {
 }  # fmt: skip  # one key a line would hide the tables' shape
 
 # Of summary.csv: one row a run.
-UNITS: dict[str, str] = dict.fromkeys(RUN, "") | {k: unit for table in TABLES.values() for k, unit in table.items()}
+UNITS: dict[str, str] = dict.fromkeys(RUN, "") | {
+    k: unit for table in TABLES.values() for k, unit in table.items()
+}
 # Of the clock, not of the parameters: they alone differ between equal studies.
 MEASURED_TIMES = ("train_seconds", "images_per_second")
 
 DIGITS = {"psnr_db": 2, "psnr_db_mean_of_images": 2, "pca_psnr_db": 2, "test_negative_elbo": 1, "kl": 2,
           "mutual_information": 2}  # fmt: skip  # a short table
 DIGITS |= dict.fromkeys(("latent_dim", "seed", "epochs", "active_units", *TABLES["cost"]), 0)
-DIGITS |= {f"fd_{of}": 1 for of in (*IMAGE_SETS, "samples")} | {"parameters_ratio": 2, "forward_flops_ratio": 2}
+DIGITS |= {f"fd_{of}": 1 for of in (*IMAGE_SETS, "samples")} | {
+    "parameters_ratio": 2,
+    "forward_flops_ratio": 2,
+}
 
-NARROW_SPACE = "\u202f"  # one that does not break, and no comma, which is a decimal point in Ukrainian
+NARROW_SPACE = (
+    "\u202f"  # one that does not break, and no comma, which is a decimal point in Ukrainian
+)
 
 
 def format_cell(column: str, value: object) -> str:

@@ -7,7 +7,13 @@ from pipeline.evaluation.samples import PRIORS
 from pipeline.report.comparison import compare_to_baseline, describe_gains
 from pipeline.report.i18n import Translator
 
-BASELINE = {"psnr_db": 20.0, "bits_per_dim": 6.0, "fd_reconstruction": 400.0, "parameters": 100, "forward_flops": 1000}
+BASELINE = {
+    "psnr_db": 20.0,
+    "bits_per_dim": 6.0,
+    "fd_reconstruction": 400.0,
+    "parameters": 100,
+    "forward_flops": 1000,
+}
 
 
 def study(**variants: list[dict]) -> pd.DataFrame:
@@ -24,7 +30,10 @@ def study(**variants: list[dict]) -> pd.DataFrame:
 
 
 def said(frame: pd.DataFrame) -> list[str]:
-    return [Translator("en").say(sentence) for sentence in describe_gains(compare_to_baseline(frame, "plain"), "plain")]
+    return [
+        Translator("en").say(sentence)
+        for sentence in describe_gains(compare_to_baseline(frame, "plain"), "plain")
+    ]
 
 
 def test_a_gain_is_positive_where_the_variant_is_better() -> None:
@@ -39,14 +48,20 @@ def test_a_gain_is_positive_where_the_variant_is_better() -> None:
 
 
 def test_every_size_has_its_own_baseline() -> None:
-    frame = study(plain=[{}, {"latent_dim": 64, "psnr_db": 18.0}], other=[{"latent_dim": 64, "psnr_db": 18.5}])
+    frame = study(
+        plain=[{}, {"latent_dim": 64, "psnr_db": 18.0}], other=[{"latent_dim": 64, "psnr_db": 18.5}]
+    )
     table = compare_to_baseline(frame, "plain").set_index(["variant", "latent_dim"])
     assert table.loc[("other", 64), "psnr_db_gain"] == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
     ("score", "sentence"),
-    [(21.5, "1.50 dB better than plain"), (18.5, "1.50 dB worse than plain"), (20.05, "like plain")],
+    [
+        (21.5, "1.50 dB better than plain"),
+        (18.5, "1.50 dB worse than plain"),
+        (20.05, "like plain"),
+    ],
 )
 def test_sentences_follow_the_numbers(score: float, sentence: str) -> None:
     (line,) = said(study(plain=[{}], other=[{"psnr_db": score}]))
@@ -60,5 +75,7 @@ def test_a_difference_within_the_spread_of_seeds_is_none() -> None:
 
 
 def test_a_variant_without_bits_has_no_gain_of_bits() -> None:
-    table = compare_to_baseline(study(plain=[{}], bce=[{"bits_per_dim": float("nan")}]), "plain").set_index("variant")
+    table = compare_to_baseline(
+        study(plain=[{}], bce=[{"bits_per_dim": float("nan")}]), "plain"
+    ).set_index("variant")
     assert pd.isna(table.loc["bce", "bits_per_dim_gain"])

@@ -76,13 +76,17 @@ def test_a_size_says_nothing_where_the_code_is_not_used() -> None:
 
 
 def test_figures_that_mu_makes_worse_say_so() -> None:
-    frame = study(reference=collapsed(11.2, 9.9)).assign(bce=[0.72, 0.78], test_reconstruction_per_dim=0.719)
+    frame = study(reference=collapsed(11.2, 9.9)).assign(
+        bce=[0.72, 0.78], test_reconstruction_per_dim=0.719
+    )
     assert "cost 0.720 … 0.780 nats per pixel-channel; of sampled codes" in text(frame)
     assert "they cost 0.719, and the mean training image 0.689" in text(frame)
 
 
 def test_one_collapsed_is_named() -> None:
-    said = text(study(a=[(64, 0, "healthy", 20), (128, 0, "collapsed", 12), (256, 0, "healthy", 23)]))
+    said = text(
+        study(a=[(64, 0, "healthy", 20), (128, 0, "collapsed", 12), (256, 0, "healthy", 23)])
+    )
     assert "collapsed in 1 of 3 runs (latent size 128)" in said
 
 
@@ -117,7 +121,12 @@ def test_one_size_has_no_effect() -> None:
 
 
 def test_a_difference_within_the_seeds_spread_is_none() -> None:
-    runs = [(64, 0, "healthy", 20), (64, 1, "healthy", 22), (128, 0, "healthy", 21), (128, 1, "healthy", 23)]
+    runs = [
+        (64, 0, "healthy", 20),
+        (64, 1, "healthy", 22),
+        (128, 0, "healthy", 21),
+        (128, 1, "healthy", 23),
+    ]
     frame = study(a=runs)
     assert "makes no difference" in size_effect("a", frame)
     said = recommendation(frame)

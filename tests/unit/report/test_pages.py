@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from pipeline.workflow.workspace import publish_report
-from pipeline.config.schema import Config
+from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
 from pipeline.report import render
-from pipeline.report.tables import UNITS
-from pipeline.report.results import load_results
 from pipeline.report.i18n import load_catalogs
+from pipeline.report.results import load_results
+from pipeline.report.tables import UNITS
+from pipeline.workflow.workspace import publish_report
 
 PAGES = ("report.md", "report.html", "translations/report.uk.md", "translations/report.uk.html")
 
@@ -30,15 +30,23 @@ def fields(text: object) -> set[str]:
 def leaves(tree: dict, prefix: str = "") -> dict[str, str]:
     found: dict[str, str] = {}
     for key, value in tree.items():
-        found |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        found |= (
+            leaves(value, f"{prefix}{key}.")
+            if isinstance(value, dict)
+            else {f"{prefix}{key}": value}
+        )
     return found
 
 
 def test_catalogues_have_the_same_messages_and_values() -> None:
-    english, *others = (leaves(words.catalogue) for words in (load_catalogs()["en"], *load_catalogs().values()))
+    english, *others = (
+        leaves(words.catalogue) for words in (load_catalogs()["en"], *load_catalogs().values())
+    )
     for other in others:
         assert other.keys() == english.keys()
-        assert {key: fields(text) for key, text in other.items()} == {k: fields(text) for k, text in english.items()}
+        assert {key: fields(text) for key, text in other.items()} == {
+            k: fields(text) for k, text in english.items()
+        }
 
 
 @pytest.mark.parametrize("language", sorted(load_catalogs()))
@@ -57,12 +65,17 @@ def test_pages_are_made_of_what_is_kept(study: tuple[Config, Paths]) -> None:
 
 def test_languages_say_the_same_numbers(study: tuple[Config, Paths]) -> None:
     _, paths = study
-    english, ukrainian = (paths.reports / PAGES[0]).read_text(), (paths.reports / PAGES[2]).read_text()
+    english, ukrainian = (
+        (paths.reports / PAGES[0]).read_text(),
+        (paths.reports / PAGES[2]).read_text(),
+    )
     assert numbers(ukrainian) == numbers(english)
     assert "Висновок" in ukrainian
 
 
-def test_the_page_needs_no_other_file_and_escapes_what_it_shows(study: tuple[Config, Paths]) -> None:
+def test_the_page_needs_no_other_file_and_escapes_what_it_shows(
+    study: tuple[Config, Paths],
+) -> None:
     _, paths = study
     found = load_results(paths.reports)
     found.summary["collapse"] = "<script>alert(1)</script>"
@@ -71,11 +84,17 @@ def test_the_page_needs_no_other_file_and_escapes_what_it_shows(study: tuple[Con
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in page
     sources = re.findall(r"""(?:src|href)=["']([^"']*)""", page)
-    assert {source.partition(":")[0] for source in sources if not source.startswith(("#", "translations/"))} == {"data"}
+    assert {
+        source.partition(":")[0]
+        for source in sources
+        if not source.startswith(("#", "translations/"))
+    } == {"data"}
     assert len(re.findall("<img[^>]*alt=.[^ ]", page)) == page.count("<img")
 
 
-@pytest.mark.parametrize("reports", [ROOT / "reports", ROOT / "reports" / "ablation"], ids=["study", "ablation"])
+@pytest.mark.parametrize(
+    "reports", [ROOT / "reports", ROOT / "reports" / "ablation"], ids=["study", "ablation"]
+)
 def test_the_published_reports_are_what_their_inputs_give(reports: Path, tmp_path: Path) -> None:
     render.write(load_results(reports), tmp_path)
     for page in PAGES:
