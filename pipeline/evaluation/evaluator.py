@@ -186,11 +186,11 @@ def reconstruction_metrics(
     mean_image_bce, bce_perfect = known["mean_image_bce"], known["bce_perfect"]
     pca_mse = known["pca_mse"][min(latent_dim, len(known["pca_mse"]) - 1)]
     ppca = known["ppca_bits_per_dim"]
-    psnr_per_image = -10 * encodings.mse.double().clamp(min=1e-12).log10()
+    log_mse = encodings.mse.double().clamp(min=1e-12).log10()
     return {
         "mse": mse,
         "psnr_db": reconstruction.psnr(mse),
-        "psnr_db_per_image": float(psnr_per_image.mean()),
+        "psnr_db_per_image": float(-10 * log_mse.mean()),
         "ssim": float(encodings.ssim.double().mean()),
         "pca_psnr_db": reconstruction.psnr(max(pca_mse, 1e-12)),
         "ppca_bits_per_dim": ppca[min(latent_dim, len(ppca) - 1)],
