@@ -9,7 +9,7 @@ PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro ablation check test test-slow torture bench lint format ui lock
+.PHONY: help setup demo repro ablation params test test-integration test-stress bench lint format docs ui lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,29 +28,29 @@ demo: $(READY)  ## the whole pipeline on real CIFAR-10 with small parameters, in
 	@python -m pipeline demo
 
 repro: $(READY)  ## the study that params.yaml describes
-	@python -m pipeline check
+	@python -m pipeline params
 	@test -e .git || dvc config --local core.no_scm true # a downloaded archive of the sources works, too
 	@python -m pipeline repro
 
-ablation: $(READY)  ## every variant at one latent size, beside the study; its report goes to reports/ablation/
+ablation: $(READY)  ## every variant at one latent size; its report goes to reports/ablation/
 	@python -m pipeline ablation
 
-check: $(READY)  ## check params.yaml
-	@python -m pipeline check
+params: $(READY)  ## check params.yaml and list its runs
+	@python -m pipeline params
 
 test: $(READY)  ## the fast tests: no network, no data
 	@$(PYTEST) -m 'not slow'
 
-test-slow: $(READY)  ## the tests that run the whole pipeline
+test-integration: $(READY)  ## the tests that run the whole pipeline
 	@$(PYTEST) -m slow
 
-torture: $(READY)  ## kill the pipeline 100 times and feed it 1,600 bad inputs (three quarters of an hour)
+test-stress: $(READY)  ## kill the pipeline 100 times and feed it 1,600 bad inputs (three quarters of an hour)
 	@FUZZ_CASES=400 python -m pytest -m fuzz
-	@PYTHONPATH=$(CURDIR) python tests/torture.py --kills 100
+	@PYTHONPATH=$(CURDIR) python tests/stress/kill_pipeline.py --kills 100
 
 bench: $(READY)  ## speed, start-up and memory here, as ratios to the textbook loop (some forty quiet minutes)
 	@test -e data/cifar10 || dvc repro --quiet fetch
-	@PYTHONPATH=$(CURDIR) python tests/bench.py
+	@PYTHONPATH=$(CURDIR) python benchmarks/run.py
 
 lint: $(READY)  ## ruff, mypy, bandit, pip-audit
 	@ruff check . && ruff format --check . && mypy

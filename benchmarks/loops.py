@@ -15,17 +15,18 @@ from pathlib import Path
 import torch
 from torch.nn import functional
 
-from pipeline.data import loader, dataset as dataset_files
-from pipeline.models.strided_conv import Upsample, Downsample
-from pipeline.models.vae import VAE
-from pipeline.config.schema import RunConfig, deep_merge
 from pipeline.config.loader import load_config
-from pipeline.storage.yaml_io import read_yaml
 from pipeline.config.paths import Paths
-from pipeline.stages.train import resolve_run_precision, steps_per_epoch
 from pipeline.config.run_record import RunRecord
+from pipeline.config.schema import RunConfig, deep_merge
+from pipeline.data import dataset as dataset_files
+from pipeline.data import loader
+from pipeline.models.strided_conv import Downsample, Upsample
+from pipeline.models.vae import VAE
+from pipeline.stages.train import resolve_run_precision, steps_per_epoch
+from pipeline.storage.yaml_io import read_yaml
 from pipeline.tracking.live_logger import mirror_training
-from pipeline.training.trainer import init_weights_for_run, build_train_state, train_epoch
+from pipeline.training.trainer import build_train_state, init_weights_for_run, train_epoch
 
 LATENT_DIM = 128
 
@@ -39,11 +40,19 @@ def images(count: int) -> torch.Tensor:
 def reference(changes: dict[str, str]) -> RunConfig:
     """The reference run, with its `train` section changed, for example by threads=2."""
     read = {"true": True, "false": False}
-    train = {key: read.get(value, int(value) if value.isdigit() else value) for key, value in changes.items()}
-    latent_dim, variant = int(train.pop("latent_dim", LATENT_DIM)), str(train.pop("variant", "reference"))
+    train = {
+        key: read.get(value, int(value) if value.isdigit() else value)
+        for key, value in changes.items()
+    }
+    latent_dim, variant = (
+        int(train.pop("latent_dim", LATENT_DIM)),
+        str(train.pop("variant", "reference")),
+    )
     document = deep_merge(read_yaml(Path("params.yaml")), {"train": train})
     params = type(load_config()).model_validate(document)
-    return resolve_run_precision(RunConfig(variant=variant, latent_dim=latent_dim, seed=0, recipe=params.recipe(variant)))
+    return resolve_run_precision(
+        RunConfig(variant=variant, latent_dim=latent_dim, seed=0, recipe=params.recipe(variant))
+    )
 
 
 def ours(count: int, changes: dict[str, str]) -> Iterator[float]:
@@ -51,11 +60,15 @@ def ours(count: int, changes: dict[str, str]) -> Iterator[float]:
     run = reference(changes)
     torch.set_num_threads(run.recipe.train.threads)
     data = images(count)
-    state = build_train_state(run, list(data.shape[1:]), steps_per_epoch(data, run), torch.device("cpu"))
+    state = build_train_state(
+        run, list(data.shape[1:]), steps_per_epoch(data, run), torch.device("cpu")
+    )
     init_weights_for_run(state, run, data[:2000])
     state.model.train()
     while True:
-        yield train_epoch(state, data, run.recipe.objective, run.recipe.train, lambda: None)["train_total_loss"]
+        yield train_epoch(state, data, run.recipe.objective, run.recipe.train, lambda: None)[
+            "train_total_loss"
+        ]
 
 
 def tracked(count: int, changes: dict[str, str]) -> Iterator[float]:
@@ -77,7 +90,11 @@ def textbook(count: int, changes: dict[str, str]) -> Iterator[float]:
 
     run, data = reference({}), images(count)
     torch.manual_seed(run.seed)
-    steps = [transforms.RandomHorizontalFlip(), transforms.RandomCrop(32, padding=4), transforms.ToTensor()]
+    steps = [
+        transforms.RandomHorizontalFlip(),
+        transforms.RandomCrop(32, padding=4),
+        transforms.ToTensor(),
+    ]
     transform = transforms.Compose(steps)
     pictures = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in data]
 
@@ -88,13 +105,20 @@ def textbook(count: int, changes: dict[str, str]) -> Iterator[float]:
         def __getitem__(self, index: int) -> torch.Tensor:
             return transform(pictures[index])
 
-    model = VAE(list(data.shape[1:]), run.latent_dim, likelihood="bernoulli", **run.recipe.model.model_dump())
+    model = VAE(
+        list(data.shape[1:]),
+        run.latent_dim,
+        likelihood="bernoulli",
+        **run.recipe.model.model_dump(),
+    )
     # The same weights through PyTorch's own convolutions.
     for layer in (*model.encoder, *model.decoder):
         if isinstance(layer, Downsample | Upsample):
             layer.forward = super(type(layer), layer).forward  # type: ignore[method-assign]
     optimizer = torch.optim.Adam(model.parameters(), lr=run.recipe.train.learning_rate)
-    loader = DataLoader(Pictures(), batch_size=run.recipe.train.batch_size, shuffle=True, num_workers=0)
+    loader = DataLoader(
+        Pictures(), batch_size=run.recipe.train.batch_size, shuffle=True, num_workers=0
+    )
     while True:
         total = 0.0
         for x in loader:
@@ -116,7 +140,9 @@ def data_only(count: int, changes: dict[str, str]) -> Iterator[float]:
     torch.set_num_threads(run.recipe.train.threads)
     data, train = images(count), run.recipe.train
     while True:
-        for x in loader.iter_batches(data, train.batch_size, train.augment.flip, train.augment.crop_padding, generator):
+        for x in loader.iter_batches(
+            data, train.batch_size, train.augment.flip, train.augment.crop_padding, generator
+        ):
             last = x
         yield float(last.mean())
 

@@ -40,11 +40,15 @@ class Decoder(BaseDecoder):
     def __init__(self) -> None:
         super().__init__()
         self.expand = nn.Linear(LATENT_DIM, FEATURES)
-        layers = [[nn.ReLU(), nn.ConvTranspose2d(a, b, 4, 2, 1)] for a, b in pairwise(CHANNELS[::-1])]
+        layers = [
+            [nn.ReLU(), nn.ConvTranspose2d(a, b, 4, 2, 1)] for a, b in pairwise(CHANNELS[::-1])
+        ]
         self.body = nn.Sequential(*[layer for pair in layers for layer in pair], nn.Sigmoid())
 
     def forward(self, z: torch.Tensor) -> ModelOutput:
-        return ModelOutput(reconstruction=self.body(self.expand(z).unflatten(1, (CHANNELS[-1], 2, 2))))
+        return ModelOutput(
+            reconstruction=self.body(self.expand(z).unflatten(1, (CHANNELS[-1], 2, 2)))
+        )
 
 
 class Clock(TrainingCallback):
@@ -61,7 +65,12 @@ def main() -> None:
     count, threads = int(sys.argv[1]), int(sys.argv[2])
     torch.set_num_threads(threads)
     logging.disable()
-    images = torch.from_numpy(np.load("data/cifar10/train_images.npy", allow_pickle=False)[:count]).float() / 255
+    images = (
+        torch.from_numpy(
+            np.load("data/cifar10/train_images.npy", allow_pickle=False)[:count]
+        ).float()
+        / 255
+    )
     config = VAEConfig(input_dim=(3, 32, 32), latent_dim=LATENT_DIM, reconstruction_loss="bce")
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
@@ -73,7 +82,9 @@ def main() -> None:
             no_cuda=True,
         )
         model = VAE(config, encoder=Encoder(), decoder=Decoder())
-        trainer = BaseTrainer(model, BaseDataset(images, torch.zeros(count)), None, chosen, callbacks=[clock])
+        trainer = BaseTrainer(
+            model, BaseDataset(images, torch.zeros(count)), None, chosen, callbacks=[clock]
+        )
         trainer.train()
     print(json.dumps({"speeds": [count / (end - start) for start, end in pairwise(clock.ends)]}))
 

@@ -15,13 +15,13 @@ from statistics import median
 import pytest
 from conftest import DVC_CONFIG, ROOT
 
-from pipeline.workflow.workspace import create_workspace
+from pipeline.config.loader import load_config
+from pipeline.config.paths import Paths
 from pipeline.config.system_info import system_summary
 from pipeline.evaluation.evaluator import cost_metrics
-from pipeline.config.loader import load_config
-from pipeline.storage.yaml_io import read_yaml
-from pipeline.config.paths import Paths
 from pipeline.stages.__main__ import RUN_STAGES, STUDY_STAGES
+from pipeline.storage.yaml_io import read_yaml
+from pipeline.workflow.workspace import create_workspace
 
 IMAGES = 6_400
 ROUNDS = 3
@@ -31,7 +31,9 @@ for stage in dvc.repo.Repo().index.stages:
     print(*(out.fspath for out in stage.outs), sep="\\n")"""
 STAGE = (sys.executable, "-m", "pipeline.stages")
 REPRO = f"from pipeline.grid import repro; from pipeline.paths import Paths; repro(Paths(), {CORES}, None)"
-LOOPS, OF_PYTHAE = (Path(__file__).with_name(name) for name in ("bench_loops.py", "bench_pythae.py"))
+LOOPS, OF_PYTHAE = (
+    Path(__file__).with_name(name) for name in ("bench_loops.py", "bench_pythae.py")
+)
 PYTHAE = f"pythae 0.1.2 on preloaded tensors, {CORES} threads"
 
 
@@ -43,7 +45,12 @@ def start(name: str, count: int, **changes: object) -> subprocess.Popen[str]:
 def started(command: list[str]) -> subprocess.Popen[str]:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=environment,
     )
 
 
@@ -77,12 +84,16 @@ def training() -> None:
         "textbook loop, all cores": lambda: median(loop("textbook")["speeds"]),
         "one run, one thread (the default)": lambda: median(loop("ours", threads=1)["speeds"]),
         "one run, all cores": lambda: median(loop("ours", threads=CORES)["speeds"]),
-        "one run, all cores, train.compile": lambda: median(loop("ours", threads=CORES, compile=True)["speeds"]),
+        "one run, all cores, train.compile": lambda: median(
+            loop("ours", threads=CORES, compile=True)["speeds"]
+        ),
         f"{CORES} runs side by side": side_by_side,
         f"{CORES} runs side by side, fp32": lambda: side_by_side(precision="fp32"),
     }
     if python := pythae():
-        wanted[PYTHAE] = lambda: median(result(started([python, str(OF_PYTHAE), str(IMAGES), str(CORES)]))["speeds"])
+        wanted[PYTHAE] = lambda: median(
+            result(started([python, str(OF_PYTHAE), str(IMAGES), str(CORES)]))["speeds"]
+        )
     found: dict[str, list[float]] = {name: [] for name in wanted}
     for _ in range(ROUNDS):
         for name, measure in wanted.items():
@@ -90,9 +101,16 @@ def training() -> None:
     others = [name for name in ("textbook loop, all cores", PYTHAE) if name in found]
     rows = []
     for name, speeds in found.items():
-        ratios = [median(mine / its for mine, its in zip(speeds, found[other], strict=True)) for other in others]
+        ratios = [
+            median(mine / its for mine, its in zip(speeds, found[other], strict=True))
+            for other in others
+        ]
         rows.append([name, f"{median(speeds):.0f}", *(f"{ratio:.2f}" for ratio in ratios)])
-    head = ["training the reference variant, z = 128, batch 64", "images/s", *(f"of {other}" for other in others)]
+    head = [
+        "training the reference variant, z = 128, batch 64",
+        "images/s",
+        *(f"of {other}" for other in others),
+    ]
     table(head, rows)
     limits(median(found[f"{CORES} runs side by side"]) / CORES)
 
@@ -102,13 +120,18 @@ def pythae() -> str | None:
     environment = ROOT / ".bench-venv"
     packages = [f"{name}=={version(name)}" for name in ("torch", "torchvision")]
     python = str(environment / "bin" / "python")
-    if Path(python).exists() and subprocess.run([python, "-c", "import pythae"], capture_output=True).returncode == 0:
+    if (
+        Path(python).exists()
+        and subprocess.run([python, "-c", "import pythae"], capture_output=True).returncode == 0
+    ):
         return python
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(environment)], check=True)
     install = [python, "-m", "pip", "install", "-q", "pythae==0.1.2", *packages]
     done = subprocess.run(install, capture_output=True, text=True)
     if done.returncode:
-        print(f"pythae is skipped, it cannot be installed: {done.stderr.strip()[-200:]}\n", flush=True)
+        print(
+            f"pythae is skipped, it cannot be installed: {done.stderr.strip()[-200:]}\n", flush=True
+        )
     return None if done.returncode else python
 
 
@@ -141,9 +164,13 @@ def overhead() -> None:
     for stage in (*STUDY_STAGES, *RUN_STAGES):
         command = [sys.executable, "-c", f"import pipeline.stages.{stage}"]
         starts[stage] = median(seconds(command) for _ in range(ROUNDS))
-    rows = [[f"start of `{stage}`: its imports, s", f"{taken:.1f}"] for stage, taken in starts.items()]
+    rows = [
+        [f"start of `{stage}`: its imports, s", f"{taken:.1f}"] for stage, taken in starts.items()
+    ]
     rows.append(["`dvc repro` of the 8-run study with nothing to do, s", f"{idle_repro():.1f}"])
-    rows.append(["the demo's grid by `make repro`, of the sum of its stages' work", f"{demo(starts):.2f}"])
+    rows.append(
+        ["the demo's grid by `make repro`, of the sum of its stages' work", f"{demo(starts):.2f}"]
+    )
     rows.append(["all measures of one calibrated run, z = 128, s", f"{evaluation():.0f}"])
     table(["overhead", ""], rows)
 
@@ -152,10 +179,17 @@ def demo(starts: dict[str, float]) -> float:
     """Time of the whole grid, relative to its stages one after another, each without its imports."""
     with tempfile.TemporaryDirectory() as together, tempfile.TemporaryDirectory() as alone:
         for folder in (together, alone):
-            create_workspace(ROOT, Path(folder), read_yaml(ROOT / "pipeline" / "demo.yaml"), DVC_CONFIG)
+            create_workspace(
+                ROOT, Path(folder), read_yaml(ROOT / "pipeline" / "demo.yaml"), DVC_CONFIG
+            )
         total = seconds([sys.executable, "-c", REPRO], Path(together))
         cells = [run.name for run in load_config(Path(alone) / "params.yaml").runs]
-        steps = [["fetch"], ["baselines"], *([stage, cell] for cell in cells for stage in RUN_STAGES), ["report"]]
+        steps = [
+            ["fetch"],
+            ["baselines"],
+            *([stage, cell] for cell in cells for stage in RUN_STAGES),
+            ["report"],
+        ]
         work = sum(seconds([*STAGE, *step], Path(alone)) - starts[step[0]] for step in steps)
     return total / work
 
@@ -169,9 +203,15 @@ def evaluation() -> float:
     }
     with tempfile.TemporaryDirectory() as folder:
         create_workspace(ROOT, Path(folder), short, DVC_CONFIG)
-        for step in (["fetch"], ["baselines"], *([stage, "calibrated-128-0"] for stage in RUN_STAGES)):
+        for step in (
+            ["fetch"],
+            ["baselines"],
+            *([stage, "calibrated-128-0"] for stage in RUN_STAGES),
+        ):
             seconds([*STAGE, *step], Path(folder))
-        return json.loads(Paths(Path(folder)).duration("evaluate@calibrated-128-0").read_text())["seconds"]
+        return json.loads(Paths(Path(folder)).duration("evaluate@calibrated-128-0").read_text())[
+            "seconds"
+        ]
 
 
 def trackers() -> None:
@@ -188,7 +228,9 @@ def trackers() -> None:
             for name, address in places.items():
                 with pytest.MonkeyPatch.context() as patch:
                     patch.setenv("MLFLOW_TRACKING_URI", address)
-                    ratios[name].append(median(loop("tracked", threads=1, epochs=4)["speeds"]) / alone)
+                    ratios[name].append(
+                        median(loop("tracked", threads=1, epochs=4)["speeds"]) / alone
+                    )
     rows = [[name, f"{median(found):.3f}"] for name, found in ratios.items()]
     table(["a training mirrored to", "of its images/s alone"], rows)
 
@@ -204,7 +246,9 @@ def idle_repro() -> float:
     with tempfile.TemporaryDirectory() as folder:
         study = Path(folder)
         create_workspace(ROOT, study, {}, DVC_CONFIG)
-        listed = subprocess.run([sys.executable, "-c", OUTS], cwd=study, check=True, capture_output=True, text=True)
+        listed = subprocess.run(
+            [sys.executable, "-c", OUTS], cwd=study, check=True, capture_output=True, text=True
+        )
         for path in map(Path, listed.stdout.splitlines()):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("") if path.suffix else path.mkdir()
@@ -222,11 +266,18 @@ def growth() -> None:
         ("5,000 images, 3 epochs more", 1, 5_000, {"epochs": 4}),
         ("5,000 images, latent size 512", 1, 5_000, {"latent_dim": 512}),
         ("5,000 images, calibrated", 1, 5_000, {"variant": "calibrated"}),
-        ("5,000 images, calibrated, latent size 512", 1, 5_000, {"variant": "calibrated", "latent_dim": 512}),
+        (
+            "5,000 images, calibrated, latent size 512",
+            1,
+            5_000,
+            {"variant": "calibrated", "latent_dim": 512},
+        ),
         (f"5,000 images, {CORES} runs at once", CORES, 5_000, {"epochs": 3}),
         (f"5,000 images, {2 * CORES} runs at once", 2 * CORES, 5_000, {"epochs": 3}),
     ):
-        running = [start("ours", count, **({"threads": 1, "epochs": 1} | changes)) for _ in range(runs)]
+        running = [
+            start("ours", count, **({"threads": 1, "epochs": 1} | changes)) for _ in range(runs)
+        ]
         found = [result(process) for process in running]
         speeds = [median(one["speeds"]) for one in found]
         memory = sum(one["memory"] for one in found)

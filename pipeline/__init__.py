@@ -1,10 +1,21 @@
 """A reproducible, experiment-tracked study of variational autoencoders on CIFAR-10."""
 
+import logging
+import sys
+
 
 class UserError(Exception):
-    """What a person can mend: the message says what, where and what to do; shown without a traceback."""
+    """What a person can mend: the message says what, where and what to do; no traceback."""
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or its kind if it says nothing."""
+    """Return the first line of what an error says, or its kind if it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def start_logging() -> None:
+    """Show this package's messages, and no other's, on standard output as they are."""
+    logger = logging.getLogger(__name__)
+    if not logger.handlers:
+        logger.addHandler(logging.StreamHandler(sys.stdout))
+        logger.setLevel(logging.INFO)

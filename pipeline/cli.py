@@ -1,4 +1,4 @@
-"""The user's verbs beside dvc, as `python -m pipeline` lists them: check, demo, repro, ablation, explain, sync, ..."""
+"""The user's verbs beside dvc: params, demo, repro, ablation, plan, sync, restore, prune."""
 
 import os
 import sys
@@ -7,20 +7,24 @@ from typing import Annotated
 
 import typer
 
-from pipeline import UserError
+from pipeline import UserError, start_logging
 from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
 
 ROOT = Path(__file__).resolve().parent.parent
 CORES = os.cpu_count() or 1
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="What the study offers beside dvc.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="What the study offers beside dvc."
+)
 
 
 @app.command()
-def check() -> None:
+def params() -> None:
     """Check params.yaml and list the runs it describes."""
-    params = load_config(ROOT / "params.yaml")
-    print(f"params.yaml is valid: {len(params.runs)} runs: {', '.join(run.name for run in params.runs)}")
+    runs = load_config(ROOT / "params.yaml").runs
+    names = ", ".join(run.name for run in runs)
+    noun = "run" if len(runs) == 1 else "runs"
+    typer.echo(f"params.yaml is valid: {len(runs)} {noun}: {names}")
 
 
 @app.command()
@@ -28,92 +32,109 @@ def demo() -> None:
     """Run the whole pipeline on real data with small parameters, in .demo/."""
     from pipeline.workflow.workspace import run_preset
 
-    print(f"The demo's report: {run_preset(ROOT, 'demo').reports / 'report.html'}")
+    paths = run_preset(ROOT, "demo")
+    typer.echo(f"The demo's report: {paths.reports / 'report.html'}")
 
 
 @app.command()
 def ablation() -> None:
-    """Compare every variant with `plain` at one latent size, in .ablation/; its pages go to reports/ablation/."""
+    """Compare every variant with `sigma_vae`, in .ablation/; publish it in reports/ablation/."""
     from pipeline.workflow.workspace import publish_report, run_preset
 
     published = Paths(ROOT).reports / "ablation"
     publish_report(run_preset(ROOT, "ablation"), published)
-    print(f"The ablation's report: {published / 'report.html'}")
+    typer.echo(f"The ablation's report: {published / 'report.html'}")
 
 
 @app.command()
 def repro(
-    jobs: Annotated[int, typer.Option(min=1, help="trainings side by side; each uses train.threads")] = CORES,
-    scheduler: Annotated[str | None, typer.Option(help="address of a Dask scheduler that sees this folder")] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="trainings side by side; each uses train.num_threads")
+    ] = CORES,
+    scheduler: Annotated[
+        str | None, typer.Option(help="address of a Dask scheduler that sees this folder")
+    ] = None,
 ) -> None:
-    """`dvc repro`, with the runs of the grid trained side by side; the files are the same, byte for byte."""
+    """Run `dvc repro` with the grid's runs trained side by side; the files are the same."""
     from pipeline.workflow.runner import repro as run
 
     failed = run(Paths(ROOT), jobs, scheduler)
     for name, error in failed.items():
-        print(f"{name} failed: {error}")
+        typer.echo(f"{name} failed: {error}")
     if failed:
-        raise UserError(f"{len(failed)} runs failed; everything that does not need them is complete")
+        noun = "run" if len(failed) == 1 else "runs"
+        raise UserError(
+            f"{len(failed)} {noun} failed; everything that does not need them is complete"
+        )
 
 
 @app.command()
 def plan() -> None:
     """Say what `dvc repro` would run now, why, and how long it takes."""
-    from pipeline.workflow.plan import plan as steps_per_epoch
-    from pipeline.workflow.plan import format_plan
+    from pipeline.workflow import plan as planning
 
-    for line in format_plan(steps_per_epoch(load_config(ROOT / "params.yaml"), Paths(ROOT))):
-        print(line)
+    statuses = planning.plan(load_config(ROOT / "params.yaml"), Paths(ROOT))
+    for line in planning.format_plan(statuses):
+        typer.echo(line)
 
 
 @app.command()
 def restore(run: Annotated[str, typer.Argument(help="id or name of an MLflow run")]) -> None:
-    """Bring code, params.yaml and files back to an MLflow run; refuses to overwrite uncommitted work."""
-    from pipeline.workflow.restore import restore as bring
+    """Bring code, params.yaml and files back to an MLflow run; overwrite no uncommitted work."""
+    from pipeline.workflow.restore import restore as restore_run
 
-    restored = bring(run, Paths(ROOT))
-    for line in restored.done:
-        print(line)
-    for line in restored.missing:
-        print(f"missing: {line}")
-    if restored.missing:
-        raise UserError(f"{restored.run} is not back in full; the lines above say what is missing and where")
+    result = restore_run(run, Paths(ROOT))
+    for line in result.restored:
+        typer.echo(line)
+    for line in result.missing:
+        typer.echo(f"missing: {line}")
+    if result.missing:
+        raise UserError(
+            f"{result.run} is not back in full; the lines above say what is missing and where"
+        )
 
 
 @app.command()
-def prune(yes: Annotated[bool, typer.Option("--yes", help="remove what is listed")] = False) -> None:
-    """List outputs, lock entries and checkpoints that params.yaml no longer names; remove them with --yes."""
+def prune(
+    yes: Annotated[bool, typer.Option("--yes", help="remove what is listed")] = False,
+) -> None:
+    """List outputs, lock entries and checkpoints that params.yaml no longer names."""
     from pipeline.workflow.prune import find_stale, remove
 
     paths = Paths(ROOT)
-    found = find_stale(load_config(paths.params), paths)
-    for path in (*found.outs, *found.states):
-        print(path.relative_to(ROOT))
-    for stage in found.entries:
-        print(f"dvc.lock: {stage}")
-    count = len(found.outs) + len(found.states) + len(found.entries)
-    if yes:
-        remove(found, paths)
-    print(f"{count} leftovers {'removed' if yes else 'listed; --yes removes them'}" if count else "nothing to prune")
+    stale = find_stale(load_config(paths.params), paths)
+    lines = [str(path.relative_to(ROOT)) for path in (*stale.outs, *stale.checkpoints)]
+    lines += [f"dvc.lock: {stage}" for stage in stale.lock_entries]
+    for line in lines:
+        typer.echo(line)
+    if not lines:
+        typer.echo("nothing to prune")
+    elif yes:
+        remove(stale, paths)
+        typer.echo(f"{len(lines)} removed")
+    else:
+        typer.echo(f"{len(lines)} listed; --yes removes them")
 
 
 @app.command()
 def sync() -> None:
-    """Bring MLflow to the workspace: rebuild missing runs from the files, close stale ones, mark what is current."""
-    from pipeline.tracking.sync import sync as bring
+    """Bring MLflow to the workspace: rebuild missing runs, close stale ones, mark the current."""
+    from pipeline.tracking.sync import sync as sync_workspace
 
-    synced = bring(load_config(ROOT / "params.yaml"), Paths(ROOT))
-    if synced.champion:
-        print(f"champion: {synced.champion}")
-    for name, count in synced.added.items():
-        print(f"{name}: {f'{count} additions' if count else 'up to date'}")
-    for name in synced.closed:
-        print(f"{name}: closed, no living process was writing it")
-    for name in synced.missing:
-        print(f"{name}: not trained yet")
+    result = sync_workspace(load_config(ROOT / "params.yaml"), Paths(ROOT))
+    if result.champion:
+        typer.echo(f"champion: {result.champion}")
+    for name, count in result.added.items():
+        typer.echo(f"{name}: {f'{count} additions' if count else 'up to date'}")
+    for name in result.closed:
+        typer.echo(f"{name}: closed, no living process was writing it")
+    for name in result.missing:
+        typer.echo(f"{name}: not trained yet")
 
 
 def main() -> None:
+    """Run a verb; a person's mistake becomes one clear line."""
+    start_logging()
     try:
         app()
     except UserError as error:

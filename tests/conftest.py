@@ -13,33 +13,47 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.workflow.workspace import create_workspace
-from pipeline.config.schema import Config, deep_merge
-from pipeline.storage.yaml_io import dump_yaml, read_yaml
+from pipeline.config.grid import Config, deep_merge
 from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
-from pipeline.report.tables import MEASURED_TIMES
-from pipeline.report.i18n import load_catalogs
+from pipeline.report.diagnosis import HEADING
+from pipeline.report.i18n import Translator, available_languages
+from pipeline.report.metrics import MEASURED_TIMES, TABLES
 from pipeline.stages import baselines, evaluate, fetch, report, sample, train
+from pipeline.storage.yaml_io import dump_yaml, read_yaml
+from pipeline.workflow.workspace import create_workspace
 
 ROOT = Path(__file__).resolve().parent.parent
-# How many bad inputs each fuzzing test tries; `make torture` asks for many more.
+# How many bad inputs each fuzzing test tries; `make test-stress` asks for many more.
 CASES = int(os.environ.get("FUZZ_CASES", "60"))
 # A DVC repository of its own, without git and without a word to anybody.
 DVC_CONFIG = "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n"
 # Who commits in the repositories that tests make.
-IDENTITY = {f"GIT_{who}_{what}": f"{who}@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+IDENTITY = {
+    f"GIT_{who}_{what}": f"{who}@example.org"
+    for who in ("AUTHOR", "COMMITTER")
+    for what in ("NAME", "EMAIL")
+}
 
 
 def clean_environment() -> dict[str, str]:
     """This process's environment without what would point a child at another store or repository."""
-    return {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "DVC"))}
+    return {
+        key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "DVC"))
+    }
 
 
 def outputs(root: Path) -> dict[str, str]:
     """SHA-256 of every file under data/, models/ and reports/, hidden leftovers included, but for measured times."""
-    files = [path for part in ("data", "models", "reports") for path in (root / part).rglob("*") if path.is_file()]
-    return {str(path.relative_to(root)): hashlib.sha256(timeless(path)).hexdigest() for path in files}
+    files = [
+        path
+        for part in ("data", "models", "reports")
+        for path in (root / part).rglob("*")
+        if path.is_file()
+    ]
+    return {
+        str(path.relative_to(root)): hashlib.sha256(timeless(path)).hexdigest() for path in files
+    }
 
 
 def timeless(path: Path) -> bytes:
@@ -48,8 +62,9 @@ def timeless(path: Path) -> bytes:
         return pd.read_csv(path).drop(columns=[*MEASURED_TIMES, "mlflow_run_id"]).to_csv().encode()
     if path.name.startswith("report") and path.suffix in (".md", ".html"):
         text = re.sub(r"MLflow (run )?[0-9a-f]{32}", "", path.read_text())
-        for words in load_catalogs().values():
-            start, end = words["tables"]["cost"], words["headings"]["judged"]
+        for language in available_languages():
+            say = Translator(language).translate
+            start, end = say(TABLES["cost"]), say(HEADING)
             text = re.sub(f"{re.escape(start)}.*?{re.escape(end)}", "", text, flags=re.DOTALL)
         return text.encode()
     return path.read_bytes()
@@ -57,9 +72,16 @@ def timeless(path: Path) -> bytes:
 
 def git_study(root: Path, changes: dict, dvc_config: str = "") -> None:
     """A small study in a git repository of its own, with the code in it as in any clone; nothing is committed."""
-    create_workspace(ROOT, root, deep_merge(SMALL, changes), DVC_CONFIG.replace("    no_scm = true\n", "") + dvc_config)
+    create_workspace(
+        ROOT,
+        root,
+        deep_merge(SMALL, changes),
+        DVC_CONFIG.replace("    no_scm = true\n", "") + dvc_config,
+    )
     (root / "pipeline").unlink()
-    shutil.copytree(ROOT / "pipeline", root / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "pipeline", root / "pipeline", ignore=shutil.ignore_patterns("__pycache__")
+    )
     shutil.copy(ROOT / ".gitignore", root)
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
 
@@ -103,9 +125,13 @@ def write_mnist(root: Path) -> None:
     generator = np.random.default_rng(1)
     for name, count in (("train", 600), ("t10k", 200)):
         coarse = generator.integers(0, 256, (count, 7, 7)).astype(np.uint8)
-        images, labels = np.kron(coarse, np.ones((4, 4), np.uint8)), generator.integers(0, 10, count).astype(np.uint8)
+        images, labels = (
+            np.kron(coarse, np.ones((4, 4), np.uint8)),
+            generator.integers(0, 10, count).astype(np.uint8),
+        )
         files = {
-            f"{name}-images-idx3-ubyte": struct.pack(">IIII", 0x803, count, 28, 28) + images.tobytes(),
+            f"{name}-images-idx3-ubyte": struct.pack(">IIII", 0x803, count, 28, 28)
+            + images.tobytes(),
             f"{name}-labels-idx1-ubyte": struct.pack(">II", 0x801, count) + labels.tobytes(),
         }
         for file, content in files.items():
@@ -114,20 +140,25 @@ def write_mnist(root: Path) -> None:
 
 
 SMALL = {
-    "study": {"latent_dims": [2]},
-    "data": {"dataset": "mnist", "validation": 50, "train_images": 300},
+    "grid": {"latent_dims": [2]},
+    "data": {"dataset": "mnist", "val_size": 50, "train_size": 300},
     "model": {"channels": [4, 8]},
     "train": {"epochs": 2},
-    "variants": {"reference": {"train": {"epochs": 2}}},
-    "sample": {"images": 12, "drawn": 40, "fitted": 300, "second_stage_epochs": 2},
-    "evaluate": {
-        "images": 100,
-        "features": 40,
-        "likelihood_images": 4,
-        "likelihood_samples": 10,
-        "probe_images": 100,
+    "variants": {"original": {"train": {"epochs": 2}}},
+    "sample": {
+        "num_grid_images": 12,
+        "num_samples": 40,
+        "num_fit_images": 300,
+        "two_stage_epochs": 2,
     },
-    "report": {"columns": 4},
+    "evaluate": {
+        "num_images": 100,
+        "num_feature_images": 40,
+        "num_likelihood_images": 4,
+        "num_importance_samples": 10,
+        "num_probe_images": 100,
+    },
+    "report": {"num_images": 4},
 }
 
 
@@ -135,7 +166,7 @@ SMALL = {
 def trained(tmp_path_factory: pytest.TempPathFactory, mnist_root: Path) -> tuple[Config, Paths]:
     """A finished two-run study on small MNIST, made by the real stages; tests copy what they change."""
     root = tmp_path_factory.mktemp("trained")
-    changes = deep_merge(SMALL, {"data": {"source": str(mnist_root)}})
+    changes = deep_merge(SMALL, {"download": {"source": str(mnist_root)}})
     document = deep_merge(read_yaml(ROOT / "params.yaml"), changes)
     params = Config.model_validate(document)
     (root / "params.yaml").write_text(dump_yaml(document))
@@ -147,13 +178,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory, mnist_root: Path) -> tuple
 
 
 @pytest.fixture
-def study(trained: tuple[Config, Paths], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Config, Paths]:
+def study(
+    trained: tuple[Config, Paths], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Config, Paths]:
     """A copy of the finished study's workspace without its MLflow store."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     params, paths = trained
     shutil.copy(paths.params, tmp_path)
-    for folder in ("models", "reports", ".runs"):
+    for folder in ("models", "reports", ".checkpoints"):
         shutil.copytree(paths.root / folder, tmp_path / folder)
     return params, Paths(tmp_path)
 

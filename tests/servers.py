@@ -14,13 +14,23 @@ from pathlib import Path
 
 Process = subprocess.Popen[bytes]
 # Of the S3 server, which takes any.
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "nothing", "AWS_DEFAULT_REGION": "us-east-1"}
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "nobody",
+    "AWS_SECRET_ACCESS_KEY": "nothing",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
 
 
-def started(command: list[str], ready: Callable[[], bool], environment: dict[str, str] | None = None) -> Process:
+def started(
+    command: list[str], ready: Callable[[], bool], environment: dict[str, str] | None = None
+) -> Process:
     """A server that is ready; one that does not get there is not left behind."""
     process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        command,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         wait_until(ready)
@@ -38,14 +48,28 @@ def free_port() -> int:
 
 def mlflow_server(port: int, backend: str, artifacts: str, environment: dict[str, str]) -> Process:
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", backend]
-    command += ["--artifacts-destination", artifacts, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += [
+        "--artifacts-destination",
+        artifacts,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
     inherited = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
-    return started(command, lambda: answers(f"http://127.0.0.1:{port}/health"), inherited | environment)
+    return started(
+        command, lambda: answers(f"http://127.0.0.1:{port}/health"), inherited | environment
+    )
 
 
 def s3_server(port: int) -> Process:
     """Moto's S3, in memory."""
-    return started([sys.executable, "-m", "moto.server", "-p", str(port)], lambda: answers(f"http://127.0.0.1:{port}/"))
+    return started(
+        [sys.executable, "-m", "moto.server", "-p", str(port)],
+        lambda: answers(f"http://127.0.0.1:{port}/"),
+    )
 
 
 def initdb() -> Path | None:
@@ -62,8 +86,20 @@ def postgres_server(folder: Path, port: int) -> Process:
     tool = initdb()
     assert tool, "PostgreSQL is not installed"
     data = folder / "data"
-    subprocess.run([*user, str(tool), "-D", str(data), "-A", "trust", "-U", "postgres"], check=True, stdout=-3)
-    command = [str(tool.parent / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", str(folder)]
+    subprocess.run(
+        [*user, str(tool), "-D", str(data), "-A", "trust", "-U", "postgres"], check=True, stdout=-3
+    )
+    command = [
+        str(tool.parent / "postgres"),
+        "-D",
+        str(data),
+        "-h",
+        "127.0.0.1",
+        "-p",
+        str(port),
+        "-k",
+        str(folder),
+    ]
     return started([*user, *command], lambda: accepts(port))
 
 

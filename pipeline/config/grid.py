@@ -1,4 +1,4 @@
-"""The whole of params.yaml, and the grid of runs it describes: sections, with variants laid over them."""
+"""The whole of params.yaml, and the grid of runs it describes."""
 
 import copy
 from typing import Any
@@ -120,9 +120,7 @@ class Config(ConfigModel):
         """Return the cell called `name`; UserError if the grid has none."""
         runs = {run.name: run for run in self.runs}
         if name not in runs:
-            raise UserError(
-                f"params.yaml has no run {name!r}; its grid has: {', '.join(runs)}"
-            )
+            raise UserError(f"params.yaml has no run {name!r}; its grid has: {', '.join(runs)}")
         return runs[name]
 
 
@@ -131,8 +129,10 @@ def deep_merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     result = copy.copy(base)
     for key, value in changes.items():
         inner = result.get(key)
-        both = isinstance(inner, dict) and isinstance(value, dict)
-        result[key] = deep_merge(inner, value) if both else value
+        if isinstance(inner, dict) and isinstance(value, dict):
+            result[key] = deep_merge(inner, value)
+        else:
+            result[key] = value
     return result
 
 

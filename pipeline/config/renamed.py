@@ -1,4 +1,4 @@
-"""Keys of params.yaml that were renamed: what an old file's complaint says instead of "unknown key"."""
+"""Keys of params.yaml that were renamed: what an old file's complaint says of them."""
 
 SECTIONS = {"study": "grid", "objective": "loss"}
 

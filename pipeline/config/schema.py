@@ -12,6 +12,10 @@ PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Precision = Literal["auto", "fp32", "bf16"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
+# Where codes come from, and the sets of images that are compared with the test images.
+PRIORS = ("normal", "gmm", "two_stage")
+IMAGE_SETS = ("reconstruction", *(f"samples_{prior}" for prior in PRIORS))
+
 # Training images in each dataset: the bound of `val_size`, `train_size` and `batch_size`.
 NUM_TRAIN_IMAGES = {
     "cifar10": 50_000,

@@ -1,4 +1,4 @@
-"""What this machine is, for whoever reads a time: processor, cores, memory, GPU; and the versions that matter."""
+"""What this machine is, for whoever reads a time, and the versions that matter."""
 
 import os
 import platform
@@ -17,13 +17,17 @@ def system_summary() -> str:
 
 def package_versions() -> dict[str, str]:
     """Of Python and of the packages that decide numbers or formats."""
-    return {"python": platform.python_version()} | {name: version(name) for name in ("torch", "dvc", "mlflow")}
+    return {"python": platform.python_version()} | {
+        name: version(name) for name in ("torch", "dvc", "mlflow")
+    }
 
 
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        return next(
+            line.partition(":")[2].strip() for line in lines if line.startswith("model name")
+        )
     except (OSError, StopIteration):
         return platform.processor()
 

@@ -1,1 +1,1 @@
-"""Where the images come from, how they are checked, kept and drawn in loader."""
+"""Images on the disk, in memory and in batches. Decides bytes: part of every fingerprint."""

@@ -24,23 +24,28 @@ class Dataset:
     sha256: str
 
 
-def save(dataset: Dataset, path: Path) -> None:
+def save_dataset(dataset: Dataset, path: Path) -> None:
     """Write the arrays (.npy, no pickles) and a description of them."""
+    description: dict[str, object] = {"name": dataset.name, "sha256": dataset.sha256}
     with atomic.folder(path) as folder:
         for part in PARTS:
-            atomic.write_array(folder / f"{part}.npy", getattr(dataset, part))
-        description: dict[str, object] = {"name": dataset.name, "sha256": dataset.sha256}
-        description |= {part: list(getattr(dataset, part).shape) for part in PARTS}
+            array = getattr(dataset, part)
+            atomic.write_array(folder / f"{part}.npy", array)
+            description[part] = list(array.shape)
         atomic.write_json(folder / "dataset.json", description)
 
 
-def load(path: Path) -> Dataset:
-    """Open a saved dataset; the arrays are mapped from the disk, not read. UserError if it is not whole."""
+def load_dataset(path: Path) -> Dataset:
+    """Open a saved dataset; arrays are mapped from the disk. UserError if it is not whole."""
     try:
         description = json.loads((path / "dataset.json").read_text())
-        arrays = {part: np.load(path / f"{part}.npy", mmap_mode="r", allow_pickle=False) for part in PARTS}
-        if any(list(array.shape) != description[part] for part, array in arrays.items()):
-            raise ValueError("its arrays do not have the sizes that dataset.json says")
+        arrays = {}
+        for part in PARTS:
+            arrays[part] = np.load(path / f"{part}.npy", mmap_mode="r", allow_pickle=False)
+            if list(arrays[part].shape) != description[part]:
+                raise ValueError("its arrays do not have the sizes that dataset.json says")
         return Dataset(name=description["name"], sha256=description["sha256"], **arrays)
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        raise UserError(f"{path} is not a fetched dataset: {error}; run `dvc repro fetch`") from None
+        raise UserError(
+            f"{path} is not a fetched dataset: {error}; run `dvc repro fetch`"
+        ) from None

@@ -1,4 +1,4 @@
-"""The fixed train/validation split, and shuffled, augmented loader."""
+"""Images in memory to training batches: the split, the augmentation, the order."""
 
 from collections.abc import Iterator
 
@@ -12,37 +12,47 @@ from pipeline import UserError
 SPLIT_SEED = 20240501
 
 
-def split(total: int, validation: int, train_images: int | None) -> tuple[Tensor, Tensor]:
-    """Indices of the training and the validation images, disjoint, ascending; UserError if there are too few."""
-    kept = total - validation if train_images is None else train_images
-    if min(kept, validation) < 1 or validation + kept > total:
+def train_val_split(total: int, val_size: int, train_size: int | None) -> tuple[Tensor, Tensor]:
+    """Draw the indices of training and validation images: disjoint, ascending.
+
+    Raises UserError if there are too few images.
+    """
+    kept = total - val_size if train_size is None else train_size
+    if min(kept, val_size) < 1 or val_size + kept > total:
         raise UserError(
-            f"data.validation is {validation} and data.train_images {train_images}, but there are {total} images"
+            f"data.val_size is {val_size} and data.train_size {train_size}, "
+            f"but there are {total} images"
         )
     order = torch.randperm(total, generator=torch.Generator().manual_seed(SPLIT_SEED))
-    return order[validation : validation + kept].sort().values, order[:validation].sort().values
+    return order[val_size : val_size + kept].sort().values, order[:val_size].sort().values
 
 
 def to_float(images: Tensor) -> Tensor:
-    """uint8 [B, C, H, W] to float32 in [0, 1], channels last in memory."""
+    """Turn uint8 [B, C, H, W] into float32 in [0, 1], channels last in memory."""
     return images.to(torch.float32, memory_format=torch.channels_last).div_(255)
 
 
 def iter_batches(
     images: Tensor, batch_size: int, flip: bool, crop_padding: int, generator: torch.Generator
 ) -> Iterator[Tensor]:
-    """One epoch: every uint8 image once, in a drawn order, augmented image by image, scaled to [0, 1]."""
-    for index in torch.randperm(len(images), generator=generator).to(images.device).split(batch_size):
+    """Yield every uint8 image once, in a drawn order, augmented one by one, in [0, 1]."""
+    order = torch.randperm(len(images), generator=generator).to(images.device)
+    for index in order.split(batch_size):
         yield to_float(augment(images[index], flip, crop_padding, generator))
 
 
 def augment(images: Tensor, flip: bool, crop_padding: int, generator: torch.Generator) -> Tensor:
-    """RandomHorizontalFlip and RandomCrop(padding, black), drawn for each image: uint8 [B, C, H, W] in and out."""
+    """Apply RandomCrop(padding, black) and RandomHorizontalFlip, drawn for each image.
+
+    uint8 [B, C, H, W] in and out.
+    """
     batch, _, height, width = images.shape
     if crop_padding:
         padded = functional.pad(images, [crop_padding] * 4)
-        top, left = torch.randint(2 * crop_padding + 1, (2, batch), generator=generator).to(images.device)
-        windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # [B, C, tops, lefts, H, W]
+        shifts = torch.randint(2 * crop_padding + 1, (2, batch), generator=generator)
+        top, left = shifts.to(images.device)
+        # [B, C, tops, lefts, H, W]
+        windows = padded.unfold(2, height, 1).unfold(3, width, 1)
         images = windows[torch.arange(batch, device=images.device), :, top, left]
     if flip:
         flipped = (torch.rand(batch, generator=generator) < 0.5).to(images.device)
@@ -51,14 +61,13 @@ def augment(images: Tensor, flip: bool, crop_padding: int, generator: torch.Gene
 
 
 def expected_augmented_image(image: Tensor, flip: bool, crop_padding: int) -> Tensor:
-    """The exact mean of `augmented` over all its draws, for an image [C, H, W] or the mean of many.
+    """Return the exact mean of `augment` over all its draws, for an image [C, H, W].
 
-    Flip and crop are linear, so the mean augmented image is the augmented mean image: a box filter over
-    the (2 padding + 1)^2 equally likely shifts, black outside, averaged with its mirror image.
+    Flip and crop are linear, so the mean augmented image is the augmented mean image: a box filter
+    over the (2 padding + 1)^2 equally likely shifts, black outside, averaged with its mirror image.
     """
     result = image
     if crop_padding:
-        result = functional.avg_pool2d(
-            functional.pad(result[None], [crop_padding] * 4), 2 * crop_padding + 1, stride=1
-        )[0]
+        padded = functional.pad(result[None], [crop_padding] * 4)
+        result = functional.avg_pool2d(padded, 2 * crop_padding + 1, stride=1)[0]
     return (result + result.flip(-1)) / 2 if flip else result

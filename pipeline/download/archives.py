@@ -39,11 +39,15 @@ def read_members(archive: Path) -> dict[str, bytes]:
             for count, member in enumerate(tar):
                 path = PurePosixPath(member.name)
                 if path.is_absolute() or ".." in path.parts:
-                    raise UserError(f"{archive}: refused: member {member.name!r} points outside the archive")
+                    raise UserError(
+                        f"{archive}: refused: member {member.name!r} points outside the archive"
+                    )
                 if member.isdir():
                     continue
                 if not member.isreg():
-                    raise UserError(f"{archive}: refused: member {member.name!r} is a link or device, not a file")
+                    raise UserError(
+                        f"{archive}: refused: member {member.name!r} is a link or device, not a file"
+                    )
                 total += member.size
                 if count >= MAX_MEMBERS or total > MAX_BYTES:
                     raise UserError(f"{archive}: refused: larger than any CIFAR release")
@@ -71,7 +75,9 @@ def cifar10_files(path: Path) -> dict[str, bytes]:
         else:
             raise UserError(f"{path}: no {name} and no {picture} in it")
         if hashlib.sha256(content).hexdigest() != expected:
-            raise UserError(f"{path}: {name} is altered or truncated: its SHA-256 is not the official release's")
+            raise UserError(
+                f"{path}: {name} is altered or truncated: its SHA-256 is not the official release's"
+            )
         files[name] = content
     return files
 
@@ -80,7 +86,9 @@ def parse_records(content: bytes, label_bytes: int = 1) -> tuple[np.ndarray, np.
     """Images uint8 [N, 3, 32, 32] and labels uint8 [N] (the last label byte) of a CIFAR binary file."""
     size = label_bytes + RECORD_BYTES - 1
     if not content or len(content) % size:
-        raise UserError(f"CIFAR file of {len(content)} bytes is not a whole number of {size}-byte records")
+        raise UserError(
+            f"CIFAR file of {len(content)} bytes is not a whole number of {size}-byte records"
+        )
     table = np.frombuffer(content, np.uint8).reshape(-1, size)
     return table[:, label_bytes:].reshape(-1, 3, 32, 32).copy(), table[:, label_bytes - 1].copy()
 
@@ -89,7 +97,11 @@ def folder_members(folder: Path) -> dict[str, bytes]:
     """The release's files in a folder, or in its subfolder as the official archive unpacks it."""
     wanted = {*CIFAR10_SHA256, *(name.replace(".bin", ".png") for name in CIFAR10_SHA256)}
     wanted |= {"train_lables.json", "test_lables.json", "train.bin", "test.bin"}
-    found = [path for path in sorted(folder.glob("*")) + sorted(folder.glob("*/*")) if path.name in wanted]
+    found = [
+        path
+        for path in sorted(folder.glob("*")) + sorted(folder.glob("*/*"))
+        if path.name in wanted
+    ]
     try:
         return {path.name: path.read_bytes() for path in found if path.stat().st_size <= MAX_BYTES}
     except OSError as error:
@@ -103,12 +115,23 @@ def _records_of_picture(path: Path, members: dict[str, bytes], picture: str) -> 
     try:
         image = Image.open(io.BytesIO(members[picture]), formats=["PNG"])
         if image.size != (32 * 32, RECORDS) or image.mode != "RGB":
-            raise UserError(f"{path}: refused: {picture} is {image.mode} {image.size}, not RGB (1024, {RECORDS})")
+            raise UserError(
+                f"{path}: refused: {picture} is {image.mode} {image.size}, not RGB (1024, {RECORDS})"
+            )
         pixels = np.asarray(image).reshape(RECORDS, 32 * 32, 3)
         labels = np.array(json.loads(members[labels_name]), np.uint8).reshape(-1, RECORDS)
         batch = 0 if picture.startswith("test") else int(picture.removesuffix(".png")[-1]) - 1
         planes = pixels.transpose(0, 2, 1).reshape(RECORDS, -1)
         return np.concatenate([labels[batch][:, None], planes], axis=1).tobytes()
     # Pillow raises SyntaxError for a broken PNG and zlib.error for a broken stream.
-    except (KeyError, OSError, ValueError, TypeError, IndexError, OverflowError, SyntaxError, zlib.error) as error:
+    except (
+        KeyError,
+        OSError,
+        ValueError,
+        TypeError,
+        IndexError,
+        OverflowError,
+        SyntaxError,
+        zlib.error,
+    ) as error:
         raise UserError(f"{path}: {picture} or its labels are damaged: {error}") from None

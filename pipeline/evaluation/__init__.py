@@ -1,1 +1,1 @@
-"""What is measured of a trained model; a metric is a function of arrays with its source in the docstring."""
+"""What a trained run is worth, and what it must beat: every metric from its definition."""

@@ -1,4 +1,4 @@
-"""How far two sets of images are apart, by their features: Fréchet and kernel distance, precision, recall, ..."""
+"""How far two sets of images are apart by their features: Frechet, kernel, precision, recall."""
 
 import contextlib
 import io
@@ -37,11 +37,20 @@ def kernel_distance(first: Tensor, second: Tensor, seed: int) -> float:
 
     Kernels in float32, their sums in float64: twice as fast, and the same to the eighth digit.
     """
-    size, generator = min(KERNEL_SUBSET_SIZE, len(first), len(second)), torch.Generator().manual_seed(seed)
+    size, generator = (
+        min(KERNEL_SUBSET_SIZE, len(first), len(second)),
+        torch.Generator().manual_seed(seed),
+    )
     found = []
     for _ in range(KERNEL_SUBSETS):
-        x, y = (part[torch.randperm(len(part), generator=generator)[:size]] for part in (first, second))
-        found.append(mean_off_diagonal(x) + mean_off_diagonal(y) - 2 * polynomial_kernel(x, y).mean(dtype=torch.double))
+        x, y = (
+            part[torch.randperm(len(part), generator=generator)[:size]] for part in (first, second)
+        )
+        found.append(
+            mean_off_diagonal(x)
+            + mean_off_diagonal(y)
+            - 2 * polynomial_kernel(x, y).mean(dtype=torch.double)
+        )
     return float(torch.stack(found).mean())
 
 
@@ -64,12 +73,17 @@ def prdc_metrics(real: Tensor, generated: Tensor) -> dict[str, float]:
 
     # The library reports the sizes on standard output.
     with contextlib.redirect_stdout(io.StringIO()):
-        found = compute_prdc(real[:PRDC_MAX_IMAGES].numpy(), generated[:PRDC_MAX_IMAGES].numpy(), nearest_k=NEAREST)
+        found = compute_prdc(
+            real[:PRDC_MAX_IMAGES].numpy(), generated[:PRDC_MAX_IMAGES].numpy(), nearest_k=NEAREST
+        )
     return {key: float(value) for key, value in found.items()}
 
 
 def distances(real: Tensor, generated: Tensor, name: str, seed: int) -> dict[str, float]:
     """Every distance of generated features from real ones, under keys that end in `name`."""
-    figures = {"fd": frechet_distance(real, generated), "kd": kernel_distance(real, generated, seed)}
+    figures = {
+        "fd": frechet_distance(real, generated),
+        "kd": kernel_distance(real, generated, seed),
+    }
     figures |= prdc_metrics(real, generated)
     return {f"{key}_{name}": value for key, value in figures.items()}

@@ -1,20 +1,16 @@
-"""Sets of images judged by their features: reconstructions, each prior's samples, and how new the samples are."""
+"""Sets of images judged by their features: reconstructions, each prior's samples, their novelty."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from pipeline import UserError
-from pipeline.evaluation.distances import distances
-from pipeline.evaluation.extract_features import FeatureExtractor, extract_features
 from pipeline.config.schema import EvalConfig
+from pipeline.evaluation.distances import distances
+from pipeline.evaluation.features import FeatureExtractor, extract_features
 
-PRIORS = ("normal", "gmm", "second_stage")
-NEIGHBOURS_OF = 1_000
+# Nearest training images are looked for of this many samples at most.
+MAX_NEIGHBOR_QUERIES = 1_000
 
 
 class ReferenceFeatures(NamedTuple):
@@ -25,39 +21,43 @@ class ReferenceFeatures(NamedTuple):
 
 
 class NearestNeighbors(NamedTuple):
-    """Nearest training image of each sample, by index, and the median distance relative to the test images'."""
+    """Nearest training image of each sample, by index, and the median distance ratio."""
 
     nearest: Tensor
     distance_ratio: float
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """A safetensors file; UserError if it is missing or damaged."""
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} is missing or damaged: {error}; run `dvc repro`") from None
-
-
 def sample_metrics(
-    reconstructions: Tensor, drawn: dict[str, Tensor], references: ReferenceFeatures, extract: FeatureExtractor, chosen: EvalConfig
+    reconstructions: Tensor,
+    samples: dict[str, Tensor],
+    reference: ReferenceFeatures,
+    extractor: FeatureExtractor,
+    config: EvalConfig,
 ) -> tuple[dict[str, float], str, NearestNeighbors]:
-    """Distances of uint8 reconstructions and of each prior's uint8 samples from the test images.
+    """Measure uint8 reconstructions and each prior's uint8 samples against the test images.
 
-    With them the prior of the least Fréchet distance, and its samples' neighbours.
+    Returns the metrics, the prior of the least Frechet distance, and its samples' neighbors.
     """
-    figures: dict[str, float] = {"feature_images": len(references.test)}
-    found: dict[str, Tensor] = {}
-    for name, images in {"reconstruction": reconstructions, **drawn}.items():
-        found[name] = extract_features(images[: len(references.test)], extract)
-        figures |= distances(references.test, found[name], name, chosen.seed)
-    best = min(drawn, key=lambda prior: figures[f"fd_{prior}"])
-    neighbors = nearest_training_images(found[best], references)
-    return figures | {"neighbour_distance_ratio": neighbors.distance_ratio}, best, neighbors
+    count = len(reference.test)
+    metrics: dict[str, float] = {"num_feature_images": count}
+    sets = {"reconstruction": reconstructions}
+    sets |= {f"samples_{prior}": images for prior, images in samples.items()}
+    features: dict[str, Tensor] = {}
+    for name, images in sets.items():
+        features[name] = extract_features(images[:count], extractor)
+        metrics |= distances(reference.test, features[name], name, config.seed)
+    best = min(samples, key=lambda prior: metrics[f"fd_samples_{prior}"])
+    neighbors = nearest_training_images(features[f"samples_{best}"], reference)
+    return metrics | {"nn_distance_ratio": neighbors.distance_ratio}, best, neighbors
 
 
-def nearest_training_images(samples: Tensor, references: ReferenceFeatures) -> NearestNeighbors:
-    """By Euclidean distance of features. A ratio well below 1 would mean that samples copy training images."""
-    distance, nearest = torch.cdist(samples[:NEIGHBOURS_OF], references.train).min(1)
-    usual, _ = torch.cdist(references.test[:NEIGHBOURS_OF], references.train).min(1)
+def nearest_training_images(samples: Tensor, reference: ReferenceFeatures) -> NearestNeighbors:
+    """Find the nearest training image of each sample, by Euclidean distance of features [N, D].
+
+    The ratio is the samples' median distance over the test images'; well below 1 it would mean
+    that samples copy training images.
+    """
+    queries = slice(MAX_NEIGHBOR_QUERIES)
+    distance, nearest = torch.cdist(samples[queries], reference.train).min(1)
+    usual, _ = torch.cdist(reference.test[queries], reference.train).min(1)
     return NearestNeighbors(nearest, float(distance.median() / usual.median()))

@@ -1,1 +1,1 @@
-"""The variational autoencoder and the blocks it is made of."""
+"""The variational autoencoder and its parts. Decides bytes: part of every fingerprint."""

@@ -1,130 +1,149 @@
-"""The variational autoencoder (Kingma & Welling 2014): q(z|x) = N(mu, diag exp logvar), p(z) = N(0, I)."""
+"""The variational autoencoder (Kingma & Welling 2014), p(z) = N(0, I)."""
 
-import math
-from typing import Any, Literal, NamedTuple
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from pipeline.models.layers import Block, Refiner, make_decoder, make_encoder
+from pipeline import UserError
+from pipeline.models.decoders import ConvDecoder, RefinedLinearDecoder
+from pipeline.models.encoder import ConvEncoder
+from pipeline.models.layers import Block
+from pipeline.models.noise import LogScaleHead
+from pipeline.models.posterior import Posterior
+from pipeline.storage import atomic
 
 Likelihood = Literal["bernoulli", "continuous_bernoulli", "gaussian"]
-Covariance = Literal["isotropic", "local"]
-# Local noise is a map of this side, interpolated to the image, read from z by one hidden layer.
-NOISE_SIDE, NOISE_HIDDEN = 8, 256
+Noise = Literal["isotropic", "heteroscedastic"]
+
+WEIGHTS = "weights.safetensors"
+METADATA = "model.json"
+
+
+@dataclass(frozen=True)
+class VAEConfig:
+    """What rebuilds a VAE, kept with its weights; `ModelConfig` says what each key means."""
+
+    image_shape: tuple[int, ...]
+    latent_dim: int
+    channels: list[int]
+    likelihood: Likelihood
+    block: Block = "none"
+    refiner_channels: list[int] | None = None
+    noise: Noise = "isotropic"
+    fixed_posterior_variance: float | None = None
 
 
 class VAEOutput(NamedTuple):
-    """One pass: the decoder's output [B, C, H, W], the posterior's mu and logvar [B, latent_dim], and `log_scale`."""
+    """One pass: what the decoder says [B, C, H, W], the posterior, and the noise's log-scale."""
 
-    decoded: Tensor
-    mu: Tensor
-    logvar: Tensor
+    decoder_output: Tensor
+    posterior: Posterior
     log_scale: Tensor | None = None
 
 
 class VAE(nn.Module):
     """A convolutional VAE with a flat latent vector.
 
-    The decoder's output parametrises p(x|z) for pixels in [0, 1]: logits for the Bernoulli likelihoods, the mean
-    for "gaussian". Its covariance is exp(log_variance) for all pixel-channels ("isotropic"), or that of the
-    colours of a pixel, `colour` [C, C], times exp(log_scale) where z says so ("local"). Both are kept with the weights.
-
-    With `refinement` widths the model has a linear path: a linear map of the pixels is added to mu, and the decoder
-    is a linear map of z whose image 3x3 convolutions of these widths refine; else it mirrors the encoder.
-    A `posterior_variance` replaces the encoder's variances by one constant.
+    The decoder's output parametrizes p(x|z) for pixels in [0, 1]: logits for the Bernoulli
+    likelihoods, the mean for "gaussian". The Gaussian's covariance is exp(decoder_logvar) for all
+    pixel-channels ("isotropic"), or that of a pixel's channels, `channel_cov` [C, C], times
+    exp(log_scale) where z says so ("heteroscedastic"). Both are kept with the weights.
     """
 
-    log_variance: Tensor
-    colour: Tensor
+    decoder_logvar: Tensor
+    channel_cov: Tensor
 
-    def __init__(
-        self,
-        image_shape: list[int],
-        latent_dim: int,
-        channels: list[int],
-        likelihood: Likelihood,
-        block: Block = "plain",
-        refinement: list[int] | None = None,
-        covariance: Covariance = "isotropic",
-        posterior_variance: float | None = None,
-    ) -> None:
+    def __init__(self, config: VAEConfig) -> None:
         super().__init__()
-        self.architecture: dict[str, Any] = {
-            "image_shape": image_shape,
-            "latent_dim": latent_dim,
-            "channels": channels,
-            "likelihood": likelihood,
-            "block": block,
-            "refinement": refinement,
-            "covariance": covariance,
-            "posterior_variance": posterior_variance,
-        }
-        self.image_shape, self.latent_dim, self.likelihood = tuple(image_shape), latent_dim, likelihood
-        self.posterior_variance = posterior_variance
-        side = image_shape[1] >> len(channels)
-        self.code_shape = (channels[-1], side, side)
-        features, pixels = channels[-1] * side * side, math.prod(image_shape)
-        self.encoder = make_encoder(image_shape[0], channels, block)
-        self.posterior = nn.Linear(features, 2 * latent_dim)
-        self.linear_path = refinement is not None
-        if refinement is None:
-            self.expand = nn.Linear(latent_dim, features)
-            self.decoder = make_decoder(image_shape[0], channels, block)
-        else:
-            self.project, self.restore = nn.Linear(pixels, latent_dim), nn.Linear(latent_dim, pixels)
-            self.refine = Refiner(image_shape[0], refinement)
-        self.register_buffer("log_variance", torch.zeros(()))
-        self.local = make_log_scale_head(latent_dim) if covariance == "local" else None
-        self.register_buffer("colour", torch.eye(image_shape[0]))
+        self.config = config
+        self.image_shape = tuple(config.image_shape)
+        self.latent_dim = config.latent_dim
+        self.likelihood = config.likelihood
+        shape, refiner_channels = self.image_shape, config.refiner_channels
+        self.encoder = ConvEncoder(
+            shape,
+            config.latent_dim,
+            config.channels,
+            config.block,
+            linear_path=refiner_channels is not None,
+            fixed_posterior_variance=config.fixed_posterior_variance,
+        )
+        self.decoder = (
+            ConvDecoder(shape, config.latent_dim, config.channels, config.block)
+            if refiner_channels is None
+            else RefinedLinearDecoder(shape, config.latent_dim, refiner_channels)
+        )
+        self.log_scale_head = (
+            LogScaleHead(shape, config.latent_dim) if config.noise == "heteroscedastic" else None
+        )
+        self.register_buffer("decoder_logvar", torch.zeros(()))
+        self.register_buffer("channel_cov", torch.eye(shape[0]))
 
-    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images [B, C, H, W] in [0, 1] (the network sees them in [-1, 1]) to mu, logvar [B, latent_dim]."""
-        mu, logvar = self.posterior(self.encoder(2 * images - 1).flatten(1)).float().chunk(2, dim=1)
-        if self.posterior_variance is not None:
-            logvar = torch.full_like(logvar, math.log(self.posterior_variance))
-        return (mu + linear_fp32(self.project, images.flatten(1)) if self.linear_path else mu), logvar
+    def encode(self, images: Tensor) -> Posterior:
+        """Encode images [B, C, H, W] in [0, 1] to q(z|x)."""
+        return self.encoder(images)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Codes [B, latent_dim] to the parameters of p(x|z) [B, C, H, W]: logits or means."""
-        if not self.linear_path:
-            return self.decoder(self.expand(z).unflatten(1, self.code_shape)).float()
-        image = linear_fp32(self.restore, z).unflatten(1, self.image_shape)
-        return image + self.refine(image).float()
+        """Decode z [B, latent_dim] to the parameters of p(x|z) [B, C, H, W]: logits or means."""
+        return self.decoder(z)
 
     def log_scale(self, z: Tensor) -> Tensor | None:
-        """Log of how much stronger the noise is than on average, [B, 1, H, W]; None for isotropic noise."""
-        if self.local is None:
-            return None
-        coarse = self.local(z).float().unflatten(1, (1, NOISE_SIDE, NOISE_SIDE))
-        return functional.interpolate(coarse, size=self.image_shape[1:], mode="bilinear")
+        """Return log of how much stronger the noise is than on average, [B, 1, H, W], if any."""
+        return None if self.log_scale_head is None else self.log_scale_head(z)
 
-    def to_pixels(self, decoded: Tensor) -> Tensor:
-        """The predicted pixels in [0, 1] from the decoder's output.
+    def to_pixels(self, decoder_output: Tensor) -> Tensor:
+        """Turn the decoder's output into predicted pixels in [0, 1].
 
-        For the continuous Bernoulli it is the parameter lambda and not the distribution's mean, which is drawn
-        towards 1/2 (Loaiza-Ganem & Cunningham 2019, sec. 4, and their samples).
+        For the continuous Bernoulli that is the parameter lambda and not the distribution's mean,
+        which is drawn towards 1/2 (Loaiza-Ganem & Cunningham 2019, sec. 4, and their samples).
         """
-        return decoded.clamp(0, 1) if self.likelihood == "gaussian" else decoded.sigmoid()
+        gaussian = self.likelihood == "gaussian"
+        return decoder_output.clamp(0, 1) if gaussian else decoder_output.sigmoid()
 
-    def forward(self, images: Tensor, noise: Tensor) -> VAEOutput:
-        """Encode, reparametrise with the given standard normal noise [B, latent_dim], decode.
+    def forward(self, images: Tensor, eps: Tensor) -> VAEOutput:
+        """Encode, sample z with standard normal eps [B, latent_dim], decode.
 
-        The noise map learns from z without a say in what z is.
+        The noise's log-scale learns from z without a say in what z is.
         """
-        mu, logvar = self.encode(images)
-        z = mu + torch.exp(0.5 * logvar) * noise
-        return VAEOutput(self.decode(z), mu, logvar, self.log_scale(z.detach()))
+        posterior = self.encode(images)
+        z = posterior.sample(eps)
+        return VAEOutput(self.decode(z), posterior, self.log_scale(z.detach()))
 
+    def save_pretrained(self, folder: Path, metadata: dict[str, Any]) -> None:
+        """Write weights.safetensors and model.json (config, checksum and `metadata`)."""
+        from safetensors.torch import save
 
-def linear_fp32(linear: nn.Linear, x: Tensor) -> Tensor:
-    """A linear map in float32: bfloat16 would round the strongest components by more than the posterior's width."""
-    with torch.autocast(x.device.type, enabled=False):
-        return linear(x.float())
+        tensors = {name: t.detach().cpu().contiguous() for name, t in self.state_dict().items()}
+        weights = save(tensors)
+        digest = hashlib.sha256(weights).hexdigest()
+        atomic.write_bytes(folder / WEIGHTS, weights)
+        description = {"config": asdict(self.config), "weights_sha256": digest}
+        atomic.write_json(folder / METADATA, description | metadata)
 
+    @classmethod
+    def from_pretrained(cls, folder: Path | str) -> Self:
+        """Load a trained model in evaluation mode.
 
-def make_log_scale_head(latent_dim: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(latent_dim, NOISE_HIDDEN), nn.ReLU(), nn.Linear(NOISE_HIDDEN, NOISE_SIDE * NOISE_SIDE)
-    )
+        Raises UserError if a file is missing or damaged. Nothing is unpickled.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        folder = Path(folder)
+        try:
+            metadata = json.loads((folder / METADATA).read_text())
+            model = cls(VAEConfig(**metadata["config"]))
+            weights = (folder / WEIGHTS).read_bytes()
+            if hashlib.sha256(weights).hexdigest() != metadata["weights_sha256"]:
+                raise ValueError(f"its weights are not those that {METADATA} describes")
+            model.load_state_dict(load(weights))
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            raise UserError(
+                f"{folder} holds no usable model: {error}; run `dvc repro` to train it"
+            ) from None
+        return model.to(memory_format=torch.channels_last).eval()

@@ -1,1 +1,1 @@
-"""The report: files of the listed runs in, Markdown, CSV and pictures out."""
+"""The report: files of the listed runs in, Markdown, HTML, CSV and pictures out."""

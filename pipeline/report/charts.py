@@ -9,7 +9,7 @@ from pipeline.evaluation.reconstruction import psnr
 from pipeline.report import figures
 from pipeline.report.diagnosis import run_label
 from pipeline.report.figures import Curve
-from pipeline.report.i18n import Message, Translator, _
+from pipeline.report.i18n import ENGLISH, Message, Translator, _
 from pipeline.report.image_sets import IMAGE_SETS
 from pipeline.report.metrics import REGISTRY
 from pipeline.report.results import StudyResults
@@ -104,6 +104,11 @@ def loss_charts(study: StudyResults, translator: Translator) -> Iterator[Chart]:
         alt = _("Loss and KL of {variant} by epoch", variant=variant)
         figure = figures.loss_curves(history, variant, translator, levels)
         yield Chart(f"loss-{variant}", alt, figure)
+
+
+def training_curves(history: pd.DataFrame, name: str) -> bytes:
+    """Return one run's loss and KL by epoch as PNG, in English: what MLflow shows of it."""
+    return figures.png(figures.loss_curves(history, name, Translator(ENGLISH)))
 
 
 def metric_curves(

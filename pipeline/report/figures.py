@@ -178,7 +178,7 @@ def _style(axes, title: str, x: str, y: str) -> None:  # type: ignore[no-untyped
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _scatter(axes, x, y, color: str, marker: str, label: str = "") -> None:  # type: ignore[no-untyped-def]  # no stubs
+def _scatter(axes, x, y, color: str, marker: str, label: str = "") -> None:  # type: ignore[no-untyped-def]
     """Draw points without a line; PCA's dashes are wider than the runs' own marks."""
     size = 12 if marker == "_" else 6
     axes.plot(x, y, color=color, marker=marker, linestyle="", markersize=size, label=label)

@@ -1,1 +1,1 @@
-"""One file a DVC stage: read, call, write. `python -m pipeline.stages train reference-64-0` runs one."""
+"""One file a DVC stage: read, call, write. `python -m pipeline.stages train RUN` runs one."""

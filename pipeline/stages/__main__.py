@@ -1,41 +1,45 @@
-"""How every DVC stage starts: `python -m pipeline.stages NAME [RUN]`; a person's mistake becomes one clear line."""
+"""How every DVC stage starts: `python -m pipeline.stages NAME [RUN]`."""
 
 import signal
 import sys
 import time
 from importlib import import_module
 
-from pipeline import UserError
+from pipeline import UserError, start_logging
 
 STUDY_STAGES = ("fetch", "baselines", "report")
 RUN_STAGES = ("train", "sample", "evaluate")
 USAGE = (
     f"say which stage: python -m pipeline.stages {' | '.join(STUDY_STAGES)}, "
-    f"or {' | '.join(RUN_STAGES)} and the name of one run, for example reference-64-0"
+    f"or {' | '.join(RUN_STAGES)} and the name of one run, for example original-64-0"
 )
-OUT_OF_MEMORY = "error: out of memory; lower train.batch_size or model.channels, or close other programs"
+OUT_OF_MEMORY = (
+    "error: out of memory; lower train.batch_size or model.channels, or close other programs"
+)
 
 
 def run_stage(name: str = "", *cell: str) -> None:
-    """Check params.yaml, and only then import and run the stage: of the whole study, or of the one named run."""
+    """Check params.yaml, and only then import and run the stage: of the study, or of one run."""
     # Imports take seconds: a Ctrl-C during them, too, must end in main's hands.
-    from pipeline.storage import atomic
     from pipeline.config.loader import load_config
     from pipeline.config.paths import Paths
+    from pipeline.storage import atomic
 
     if name not in (*STUDY_STAGES, *RUN_STAGES) or len(cell) != (name in RUN_STAGES):
         raise UserError(USAGE)
     paths = Paths()
-    params = load_config(paths.params)
-    runs = [params.run(run) for run in cell]
+    config = load_config(paths.params)
+    runs = [config.run(run) for run in cell]
     start = time.monotonic()
-    import_module(f"pipeline.stages.{name}").main(*runs, params, paths)
+    import_module(f"pipeline.stages.{name}").main(*runs, config, paths)
     stage = "@".join((name, *cell))
     atomic.write_json(paths.duration(stage), {"seconds": time.monotonic() - start})
 
 
 def main() -> None:
-    # A polite kill unwinds the stack like Ctrl-C, so that temporary files go and the tracker is told.
+    """Run a stage; a person's mistake becomes one clear line."""
+    start_logging()
+    # A polite kill unwinds the stack like Ctrl-C: temporary files go, the tracker is told.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
     try:
         run_stage(*sys.argv[1:])
@@ -51,7 +55,7 @@ def main() -> None:
             raise
         sys.exit(OUT_OF_MEMORY)
     except OSError as error:
-        # A full disk, a missing permission: the operating system's own words and the file name say it all.
+        # A full disk, a missing permission: the system's own words and the file name say it all.
         sys.exit(f"error: {error}")
 
 

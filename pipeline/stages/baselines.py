@@ -1,33 +1,46 @@
 """Measure what a VAE must beat: data/ -> models/baselines/."""
 
 import torch
-from safetensors.torch import save
 
-from pipeline.storage import atomic
-from pipeline.evaluation import baselines
-from pipeline.data import loader, dataset as dataset_files
-from pipeline.evaluation.distances import distances
-from pipeline.evaluation.extract_features import load_feature_extractor, extract_features
-from pipeline.models.pca import fit_pca
-from pipeline.config.schema import Config
+from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
+from pipeline.data.dataset import load_dataset
+from pipeline.data.loader import train_val_split
+from pipeline.evaluation.baselines import compute_baselines, mean_pixel_entropy
+from pipeline.evaluation.distances import distances
+from pipeline.evaluation.features import extract_features, load_feature_extractor
+from pipeline.models.pca import fit_pca
+from pipeline.storage import atomic
 
 
-def main(params: Config, paths: Paths) -> None:
-    dataset = dataset_files.load(paths.dataset(params.data.dataset))
-    chosen, _ = loader.train_val_split(len(dataset.train_images), params.data.validation, params.data.train_images)
-    train_images = torch.from_numpy(dataset.train_images[chosen.numpy()])
-    pca, entropy = fit_pca(train_images), baselines.mean_pixel_entropy(train_images)
-    wanted = params.evaluate
-    test_images = torch.tensor(dataset.test_images[: wanted.images])
-    extract = load_feature_extractor(wanted.load_feature_extractor, wanted.extractor_weights)
-    real = {"test": extract_features(test_images[: wanted.extract_features], extract)}
-    real["train"] = extract_features(train_images[: wanted.extract_features], extract)
-    figures = baselines.measure(pca, test_images) | distances(real["test"], real["train"], "floor", wanted.seed)
-    figures["feature_images"] = len(real["test"])
+def main(config: Config, paths: Paths) -> None:
+    from safetensors.torch import save
+
+    # Read.
+    dataset = load_dataset(paths.dataset(config.data.dataset))
+    train_idx, _ = train_val_split(
+        len(dataset.train_images), config.data.val_size, config.data.train_size
+    )
+    train_images = torch.from_numpy(dataset.train_images[train_idx.numpy()])
+    test_images = torch.tensor(dataset.test_images[: config.evaluate.num_images])
+
+    # Measure.
+    pca, entropy = fit_pca(train_images), mean_pixel_entropy(train_images)
+    extractor = load_feature_extractor(
+        config.evaluate.feature_extractor, config.evaluate.feature_extractor_weights
+    )
+    count = config.evaluate.num_feature_images
+    features = {
+        "test": extract_features(test_images[:count], extractor),
+        "train": extract_features(train_images[:count], extractor),
+    }
+    metrics = compute_baselines(pca, test_images)
+    metrics |= distances(features["test"], features["train"], "train_vs_test", config.evaluate.seed)
+    metrics["num_feature_images"] = len(features["test"])
+
+    # Write.
+    maps = {"mean": pca.mean.reshape(entropy.shape), "entropy": entropy}
     with atomic.folder(paths.baselines) as folder:
-        atomic.write_json(folder / "baselines.json", figures)
-        atomic.write_bytes(
-            folder / "mean.safetensors", save({"mean": pca.mean.reshape(entropy.shape), "entropy": entropy})
-        )
-        atomic.write_bytes(folder / "features.safetensors", save(real))
+        atomic.write_json(folder / "baselines.json", metrics)
+        atomic.write_bytes(folder / "mean.safetensors", save(maps))
+        atomic.write_bytes(folder / "features.safetensors", save(features))

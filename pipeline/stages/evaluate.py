@@ -1,50 +1,62 @@
-"""Measure one run on the test images: its model and samples, data/ and the baselines -> reports/metrics/<run>.json."""
+"""Measure one run: its model and samples, data/, baselines -> reports/metrics/<run>.json."""
+
+import logging
 
 import torch
 
 from pipeline import UserError
-from pipeline.storage import atomic
-from pipeline.training import checkpoint
-from pipeline.data import loader, dataset as dataset_files
+from pipeline.config.grid import Config, RunConfig
+from pipeline.config.paths import Paths
+from pipeline.config.run_record import load_run_record
+from pipeline.data.dataset import load_dataset
+from pipeline.data.images import grid_png
+from pipeline.data.loader import train_val_split
+from pipeline.evaluation.baselines import load_baselines
 from pipeline.evaluation.evaluator import EvalInputs, evaluate
 from pipeline.evaluation.features import load_feature_extractor
-from pipeline.evaluation.references import read_baselines
-from pipeline.storage.reading import read_tensors
-from pipeline.config.schema import Config, RunConfig
-from pipeline.config.paths import Paths
-from pipeline.data.images import grid_png
-from pipeline.storage.reading import read_csv
-from pipeline.config.run_record import load_run_record
+from pipeline.models.vae import VAE
+from pipeline.storage import atomic
+from pipeline.storage.reading import read_csv, read_tensors
 from pipeline.tracking.artifacts import log_evaluation
 
-SHOWN = 10
+NUM_NEIGHBOR_IMAGES = 10
+logger = logging.getLogger(__name__)
 
 
 @torch.inference_mode()
-def main(run: RunConfig, params: Config, paths: Paths) -> None:
-    model, _ = checkpoint.load_model(paths.model(run.name))
-    dataset, chosen = dataset_files.load(paths.dataset(params.data.dataset)), params.evaluate
-    indices, _ = loader.train_val_split(len(dataset.train_images), params.data.validation, params.data.train_images)
-    train = indices.numpy()[: max(chosen.features, chosen.probe_images)]
-    subject = EvalInputs(
-        run,
-        model,
-        read_csv(paths.model(run.name) / "history.csv"),
-        torch.tensor(dataset.test_images[: chosen.images]),
-        dataset.test_labels[: chosen.images],
-        torch.from_numpy(dataset.train_images[train]),
-        dataset.train_labels[train],
-        read_tensors(paths.samples(run.name) / "drawn.safetensors"),
+def main(run: RunConfig, config: Config, paths: Paths) -> None:
+    # Read.
+    dataset = load_dataset(paths.dataset(config.data.dataset))
+    split, _ = train_val_split(
+        len(dataset.train_images), config.data.val_size, config.data.train_size
     )
-    extract = load_feature_extractor(chosen.load_feature_extractor, chosen.extractor_weights)
-    result = evaluate(subject, read_baselines(paths.baselines), extract, chosen)
-    nearest = subject.train_images[result.neighbors.nearest[:SHOWN]]
-    shown = torch.stack([subject.drawn[result.best_prior][: len(nearest)], nearest]).numpy()
-    atomic.write_text(paths.dimensions(run.name), result.dimensions.to_csv(index=False))
-    atomic.write_bytes(paths.neighbors(run.name), grid_png(shown))
+    count = max(config.evaluate.num_feature_images, config.evaluate.num_probe_images)
+    train_idx = split.numpy()[:count]
+    inputs = EvalInputs(
+        run=run,
+        model=VAE.from_pretrained(paths.model(run.name)),
+        history=read_csv(paths.model(run.name) / "history.csv"),
+        test_images=torch.tensor(dataset.test_images[: config.evaluate.num_images]),
+        test_labels=dataset.test_labels[: config.evaluate.num_images],
+        train_images=torch.from_numpy(dataset.train_images[train_idx]),
+        train_labels=dataset.train_labels[train_idx],
+        samples=read_tensors(paths.samples(run.name) / "samples.safetensors"),
+    )
+
+    # Measure.
+    extractor = load_feature_extractor(
+        config.evaluate.feature_extractor, config.evaluate.feature_extractor_weights
+    )
+    result = evaluate(inputs, load_baselines(paths.baselines), extractor, config.evaluate)
+    nearest = inputs.train_images[result.neighbors.nearest[:NUM_NEIGHBOR_IMAGES]]
+    pairs = torch.stack([inputs.samples[result.best_prior][: len(nearest)], nearest])
+
+    # Write.
+    atomic.write_text(paths.latent_stats(run.name), result.latent_stats.to_csv(index=False))
+    atomic.write_bytes(paths.nearest_neighbors(run.name), grid_png(pairs.numpy()))
     atomic.write_json(paths.metrics(run.name), result.metrics)
-    log_evaluation(load_run_record(run.name, params.tracking.experiment, paths))
-    verdict = f"{run.name}: {result.metrics['collapse']}: {result.metrics['collapse_reason']}"
-    print(verdict, flush=True)
-    if chosen.fail_on_collapse and result.metrics["collapsed"]:
-        raise UserError(f"{verdict}; evaluate.fail_on_collapse is true")
+    log_evaluation(load_run_record(run.name, config.tracking.experiment, paths))
+    label, reason = result.metrics["collapse_label"], result.metrics["collapse_reason"]
+    logger.info("%s: %s: %s", run.name, label, reason)
+    if config.evaluate.fail_on_collapse and result.metrics["is_collapsed"]:
+        raise UserError(f"{run.name}: {label}: {reason}; evaluate.fail_on_collapse is true")

@@ -1,11 +1,11 @@
 """Fetch the dataset: a verified source -> data/<dataset>/."""
 
-from pipeline.data import dataset as dataset_files
-from pipeline.download import sources
-from pipeline.config.schema import Config
+from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
+from pipeline.data.dataset import save_dataset
+from pipeline.download.sources import fetch
 
 
-def main(params: Config, paths: Paths) -> None:
-    dataset = sources.fetch(params.data.dataset, params.data.source)
-    dataset_files.save(dataset, paths.dataset(dataset.name))
+def main(config: Config, paths: Paths) -> None:
+    dataset = fetch(config.data.dataset, config.download.source)
+    save_dataset(dataset, paths.dataset(dataset.name))

@@ -1,1 +1,1 @@
-"""What lies on the disk: whole-or-nothing writes, checked reads, locks. Decides no byte of a result."""
+"""What lies on the disk: whole-or-nothing writes, checked reads, locks. Decides no byte."""

@@ -60,7 +60,9 @@ def folder(path: Path) -> Iterator[Path]:
         filling = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         try:
             yield filling
-            filling.chmod(0o755)  # mkdtemp makes folders private; these are like any other of the project
+            filling.chmod(
+                0o755
+            )  # mkdtemp makes folders private; these are like any other of the project
             if path.exists():
                 shutil.rmtree(path)
             filling.replace(path)
@@ -77,7 +79,9 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise UserError(f"{path} cannot be written: {reason}; mend that and run again, nothing is half-done") from None
+        raise UserError(
+            f"{path} cannot be written: {reason}; mend that and run again, nothing is half-done"
+        ) from None
 
 
 def _clear_leftovers(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""dvc.lock: what each stage was last made of and gave; read, cut down to some stages, and laid over another."""
+"""dvc.lock: what each stage was last made of and gave; read, cut down to some stages, written."""
 
 from pathlib import Path
 from typing import Any
@@ -10,30 +10,32 @@ Entries = dict[str, dict[str, Any]]
 
 
 def entries(lock: Path) -> Entries:
-    """The entry of every stage by name; none where there is no file. UserError if it is torn."""
+    """Read every stage's entry by name; none where there is no file. UserError if it is torn."""
     return dict(read_yaml(lock)["stages"]) if lock.exists() else {}
 
 
 def outs(entry: dict[str, Any]) -> dict[str, str]:
-    """MD5 by path of what a stage gave."""
+    """Return the MD5 by path of what a stage gave."""
     return {out["path"]: out["md5"] for out in entry.get("outs", [])}
 
 
 def deps(entry: dict[str, Any]) -> dict[str, str]:
-    """MD5 by path of what a stage was made of."""
+    """Return the MD5 by path of what a stage was made of."""
     return {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}
 
 
-def of_run(found: Entries, run: str) -> Entries:
-    """The entries that a run's files come from: the data, the baselines, and the run's own stages."""
-    wanted = ("fetch", "baselines", *(f"{stage}@{run}" for stage in ("train", "sample", "evaluate")))
-    return {stage: found[stage] for stage in wanted if stage in found}
+def of_run(known: Entries, run: str) -> Entries:
+    """Take the entries that a run's files come from: data, baselines, and its own stages."""
+    stages = ["fetch", "baselines"]
+    stages += [f"{stage}@{run}" for stage in ("train", "sample", "evaluate")]
+    return {stage: known[stage] for stage in stages if stage in known}
 
 
 def text(stages: Entries) -> str:
-    """What dvc.lock says of these stages."""
+    """Return what dvc.lock says of these stages."""
     return dump_yaml({"schema": "2.0", "stages": stages})
 
 
 def write(lock: Path, stages: Entries) -> None:
+    """Write a dvc.lock of these stages, whole or not at all."""
     atomic.write_text(lock, text(stages))

@@ -1,16 +1,18 @@
-"""JSON and CSV artefacts read back: whole, or one clear line that says which file and what to do."""
+"""Artifacts read back: whole, or one clear line that says which file and what to do."""
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+from pipeline import UserError, first_line
 
-from pipeline import UserError
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; UserError if the file is missing or damaged."""
+    """Read a JSON object; UserError if the file is missing or damaged."""
     try:
         content = json.loads(path.read_text())
         if not isinstance(content, dict):
@@ -20,14 +22,28 @@ def read_json(path: Path) -> dict[str, Any]:
         raise _unreadable(path, error) from None
 
 
-def read_csv(path: Path) -> pd.DataFrame:
-    """A table with a header; UserError if the file is missing or damaged."""
+def read_csv(path: Path) -> "pd.DataFrame":
+    """Read a table with a header; UserError if the file is missing or damaged."""
+    import pandas as pd
+
     try:
         return pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from None
 
 
+def read_tensors(path: Path) -> "dict[str, Tensor]":
+    """Read a safetensors file; UserError if it is missing or damaged."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(path, error) from None
+
+
 def _unreadable(path: Path, error: Exception) -> UserError:
-    reason = "it does not exist" if isinstance(error, FileNotFoundError) else str(error).splitlines()[0]
+    missing = isinstance(error, FileNotFoundError)
+    reason = "it does not exist" if missing else first_line(error)
     return UserError(f"{path} cannot be used: {reason}; run `dvc repro` to make it again")

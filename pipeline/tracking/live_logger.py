@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pipeline.config.run_record import RunRecord
-from pipeline.tracking.client import log_metrics, logged_epochs, get_or_create_run, warn_unavailable, store_uri
+from pipeline.tracking.client import (
+    get_or_create_run,
+    log_metrics,
+    logged_epochs,
+    store_uri,
+    warn_unavailable,
+)
 
 # How long a finished training waits for a slow tracker before it leaves the rest to `sync`.
 FLUSH_TIMEOUT = 20.0
@@ -18,10 +24,11 @@ Epochs = queue.SimpleQueue[dict[str, float] | str]
 
 @contextmanager
 def mirror_training(record: RunRecord, history: list[dict[str, float]]) -> Iterator[Log]:
-    """Mirror a training: yields a function that hands an epoch's metrics over and returns at once.
+    """Mirror a training: yield a function that hands an epoch's metrics over and returns at once.
 
-    A thread of its own talks to MLflow, first replaying the epochs of `history` that the store lacks. What it
-    cannot deliver is said once; training goes on. On leaving, the run becomes FINISHED, FAILED or KILLED.
+    A thread of its own talks to MLflow, first replaying the epochs of `history` that the store
+    lacks. What it cannot deliver is said once; training goes on. On leaving, the run becomes
+    FINISHED, FAILED or KILLED.
     """
     epochs: Epochs = queue.SimpleQueue()
     for metrics in history:
@@ -39,12 +46,13 @@ def mirror_training(record: RunRecord, history: list[dict[str, float]]) -> Itera
         epochs.put(status)
         thread.join(FLUSH_TIMEOUT)
         if thread.is_alive():
-            warn_unavailable(TimeoutError(f"it is still busy {FLUSH_TIMEOUT:.0f} s after the training"))
+            late = f"it is still busy {FLUSH_TIMEOUT:.0f} s after the training"
+            warn_unavailable(TimeoutError(late))
 
 
 @contextmanager
 def _system_metrics(run_id: str, uri: str) -> Iterator[None]:
-    """MLflow's own monitor of processor, memory, disk, network and GPU, every ten seconds and once at the end."""
+    """Run MLflow's own monitor of processor, memory, disk, network and GPU, every ten seconds."""
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
     # Its complaints about a server that is away say again what warn_unavailable says once.
@@ -69,12 +77,15 @@ def _worker(record: RunRecord, epochs: Epochs) -> None:
             if not isinstance(item, str) and item["epoch"] not in logged:
                 log_metrics(client, run_id, item, step=int(item["epoch"]))
 
-        deliver(item := epochs.get())
+        item = epochs.get()
+        deliver(item)
         # Only now: the UI's comparisons show first what was logged first.
         with _system_metrics(run_id, store_uri(record.paths)):
             while not isinstance(item, str):
-                deliver(item := epochs.get())
+                item = epochs.get()
+                deliver(item)
         client.set_terminated(run_id, item)
-    # Whatever the tracker throws (its own errors, SQL, sockets, a full disk) must not reach the training.
+    # Whatever the tracker throws (its own errors, SQL, sockets, a full disk) must not reach the
+    # training.
     except Exception as error:
         warn_unavailable(error)

@@ -1,15 +1,12 @@
-"""What describes a run in MLflow: where it came from, its parameters as they took effect, its data, its machine."""
+"""What describes a run in MLflow: its origin, its parameters as they took effect, its data."""
 
 import os
 import subprocess
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline import UserError
-from pipeline.config.system_info import system_summary, package_versions
-from pipeline.config.schema import RunConfig
-from pipeline.config.paths import Paths
-from pipeline.storage.reading import read_json
+from pipeline.config.grid import flatten_dict
+from pipeline.config.run_record import RunRecord, load_timing
+from pipeline.config.system_info import package_versions, system_summary
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -18,21 +15,10 @@ if TYPE_CHECKING:
 RESULTS = ("params.yaml", "dvc.lock", "reports")
 
 
-@dataclass(frozen=True)
-class RunRecord:
-    """Which MLflow run is meant, and what describes it."""
-
-    run: RunConfig
-    fingerprint: str
-    dataset_sha256: str
-    experiment: str
-    paths: Paths
-
-
-def tags(record: RunRecord, trained_here: bool) -> dict[str, str]:
-    """Origin and machine; of a training that is over, the machine that its times were taken on, if it is known."""
+def run_tags(record: RunRecord, trained_here: bool) -> dict[str, str]:
+    """Return origin and machine; of a training that is over, the machine that it ran on."""
     commit = _git(record, "rev-parse", "HEAD").strip() or "unknown"
-    found = {
+    tags = {
         "fingerprint": record.fingerprint,
         "dvc_stage": f"train@{record.run.name}",
         "dataset_sha256": record.dataset_sha256,
@@ -42,53 +28,47 @@ def tags(record: RunRecord, trained_here: bool) -> dict[str, str]:
         "mlflow.source.name": "dvc repro",
     }
     if name := os.environ.get("DVC_EXP_NAME"):
-        found["dvc_exp_name"] = name
-    made_on: dict[str, Any] = {"machine": system_summary(), "versions": package_versions()} if trained_here else load_timing(record)
+        tags["dvc_exp_name"] = name
+    made_on: dict[str, Any] = load_timing(record)
+    if trained_here:
+        made_on = {"machine": system_summary(), "versions": package_versions()}
     if "machine" in made_on:
-        found |= {"machine": made_on["machine"]}
-        found |= {f"version.{name}": number for name, number in made_on["versions"].items()}
-    return found
+        tags["machine"] = made_on["machine"]
+        tags |= {f"version.{name}": number for name, number in made_on["versions"].items()}
+    return tags
 
 
-def load_timing(record: RunRecord) -> dict[str, Any]:
-    """What .runs/ has of a training's times; nothing if it was trained elsewhere."""
-    try:
-        return read_json(record.paths.checkpoint_dir(record.fingerprint) / "timing.json")
-    except UserError:
-        return {}
-
-
-def describe(client: "MlflowClient", run_id: str, record: RunRecord) -> None:
-    """The parameters as they took effect and as a file, what is not committed, and the dataset."""
+def log_description(client: "MlflowClient", run_id: str, record: RunRecord) -> None:
+    """Log the parameters, what is not committed, and the dataset."""
     from mlflow.entities import Dataset, DatasetInput, InputTag, Param
 
     run = record.run
     effective = run.to_dict()
-    effective |= effective.pop("recipe")
-    client.log_batch(run_id, params=[Param(key, str(value)) for key, value in flatten_dict(effective).items()])
+    params = [Param(key, str(value)) for key, value in flatten_dict(effective).items()]
+    client.log_batch(run_id, params=params)
     client.log_dict(run_id, effective, "effective_params.yaml")
     client.log_artifact(run_id, str(record.paths.params))
-    if diff := _git(record, "diff", "HEAD", "--", ":/", *(f":(top,exclude){name}" for name in RESULTS)):
+    without_results = [f":(top,exclude){name}" for name in RESULTS]
+    if diff := _git(record, "diff", "HEAD", "--", ":/", *without_results):
         client.log_text(run_id, diff, "git.diff")
     # The store keeps 36 characters of a digest; the whole SHA-256 is a tag.
-    name = run.recipe.data.dataset
-    dataset = Dataset(name, record.dataset_sha256[:36], "local", f'{{"uri": "data/{name}"}}')
-    client.log_inputs(run_id, datasets=[DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
-
-
-def flatten_dict(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"train": {"epochs": 50}} -> {"train.epochs": 50}."""
-    flat: dict[str, Any] = {}
-    for key, value in nested.items():
-        flat |= flatten_dict(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
+    name = run.data.dataset
+    source = f'{{"uri": "data/{name}"}}'
+    dataset = Dataset(name, record.dataset_sha256[:36], "local", source)
+    context = InputTag("mlflow.data.context", "training")
+    client.log_inputs(run_id, datasets=[DatasetInput(dataset, [context])])
 
 
 def _git(record: RunRecord, *arguments: str) -> str:
-    """Output of a git command; empty where there is no git or no repository."""
+    """Return the output of a git command; empty where there is no git or no repository."""
     try:
-        command = ["git", *arguments]
-        done = subprocess.run(command, cwd=record.paths.root, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=record.paths.root,
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout if done.returncode == 0 else ""

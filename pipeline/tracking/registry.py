@@ -1,18 +1,19 @@
-"""Each run's decoder as an MLflow model that needs none of this code, and the study's best one as its champion."""
+"""Each run's decoder as an MLflow model that needs none of this code, and the study's champion."""
 
 import logging
 import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.config.schema import Config
+from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
-from pipeline.storage.reading import read_json
 from pipeline.config.run_record import RunRecord
+from pipeline.report.metrics import greater_is_better
+from pipeline.storage.reading import read_json
 from pipeline.tracking.client import store_uri
 
 if TYPE_CHECKING:
@@ -20,10 +21,15 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 MODEL_NAME = "decoder"
+CHAMPION = "champion"
+PREVIOUS = "previous"
 
 
 def log_model(client: "MlflowClient", run_id: str, record: RunRecord) -> int:
-    """Log z [B, latent_dim] -> pixel means [B, C, H, W] in [0, 1] as a pt2 program, if the run has none; how many."""
+    """Log z [B, latent_dim] -> pixels [B, C, H, W] in [0, 1] as a pt2 program.
+
+    Returns how many were logged: none if the run has one.
+    """
     run = client.get_run(run_id)
     if run.outputs and run.outputs.model_outputs:
         return 0
@@ -31,23 +37,36 @@ def log_model(client: "MlflowClient", run_id: str, record: RunRecord) -> int:
     import torch
     from mlflow.models import Model, infer_signature
 
-    decoder = _decoder(record)
+    decoder = _make_decoder(record)
     # Two codes: PyTorch takes a batch of one for a constant.
     z = np.zeros((2, record.run.latent_dim), np.float32)
-    with active_experiment(store_uri(record.paths), run.info.experiment_id), torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch.export about its own internals
+    uri = store_uri(record.paths)
+    with (
+        active_experiment(uri, run.info.experiment_id),
+        torch.no_grad(),
+        warnings.catch_warnings(),
+    ):
+        # Of torch.export about its own internals.
+        warnings.simplefilter("ignore")
         logging.getLogger("mlflow").setLevel(logging.ERROR)
+        pixels = decoder(torch.from_numpy(z)).numpy()
         Model.log(
-            None, mlflow.pytorch, name=MODEL_NAME, run_id=run_id, pytorch_model=decoder, input_example=z,
-            signature=infer_signature(z, decoder(torch.from_numpy(z)).numpy()), serialization_format="pt2",
+            None,
+            mlflow.pytorch,
+            name=MODEL_NAME,
+            run_id=run_id,
+            pytorch_model=decoder,
+            input_example=z,
+            signature=infer_signature(z, pixels),
+            serialization_format="pt2",
             pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],
-        )  # fmt: skip  # what is logged, then how
+        )
     return 1
 
 
 @contextmanager
 def active_experiment(uri: str, experiment_id: str) -> Iterator[None]:
-    """MLflow files a model under the process's active experiment; setting that leaves the environment changed."""
+    """Make MLflow file a model under an experiment; leave the environment as it was."""
     import mlflow
 
     before = os.environ.get("MLFLOW_TRACKING_URI")
@@ -61,15 +80,15 @@ def active_experiment(uri: str, experiment_id: str) -> Iterator[None]:
             os.environ["MLFLOW_TRACKING_URI"] = before
 
 
-def _decoder(record: RunRecord) -> "torch.nn.Module":
+def _make_decoder(record: RunRecord) -> "torch.nn.Module":
     import torch
 
-    from pipeline.training.checkpoint import load_model
+    from pipeline.models.vae import VAE
 
     class Decoder(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.model, _ = load_model(record.paths.model(record.run.name))
+            self.model = VAE.from_pretrained(record.paths.model(record.run.name))
 
         def forward(self, z: torch.Tensor) -> torch.Tensor:
             return self.model.to_pixels(self.model.decode(z))
@@ -77,33 +96,60 @@ def _decoder(record: RunRecord) -> "torch.nn.Module":
     return Decoder().eval()
 
 
-def promote_champion(client: "MlflowClient", params: Config, paths: Paths, run_ids: dict[str, str]) -> str | None:
-    """Make the best run that did not collapse the registered model's `champion`, and the former one `previous`.
+def promote_champion(
+    client: "MlflowClient", config: Config, paths: Paths, run_ids: dict[str, str]
+) -> str | None:
+    """Give the best run that did not collapse the alias `champion`, the former one `previous`.
 
-    `run_ids` has the MLflow run of each listed run by name. Returns the champion's name, None if no run qualifies.
+    `run_ids` has the MLflow run of each listed run by name. Returns the champion's name, None if
+    no run qualifies.
     """
-    measured = {name: read_json(paths.metrics(name)) for name in run_ids if paths.metrics(name).exists()}
-    key, sign = params.tracking.champion_metric, -1 if params.tracking.champion_is_least else 1
-    scores = {name: sign * m[key] for name, m in measured.items() if key in m and not m["collapsed"]}
-    if not scores:
+    metric, registered = config.tracking.champion_metric, config.tracking.experiment
+    best = find_best(metric, paths, list(run_ids))
+    if best is None:
         return None
-    best = max(scores, key=lambda name: scores[name])
-    registered = params.tracking.experiment
+    name, value = best
+
+    # Who is champion now?
     if not client.search_registered_models(f"name = '{registered}'"):
         client.create_registered_model(registered)
-    versions = {version.run_id: version for version in client.search_model_versions(f"name = '{registered}'")}
     aliases = client.get_registered_model(registered).aliases
-    reigning = client.get_model_version(registered, aliases["champion"]) if "champion" in aliases else None
-    if reigning and reigning.run_id == run_ids[best]:
-        return best
-    version = versions.get(run_ids[best]) or _register(client, registered, run_ids[best])
-    if reigning:
-        client.set_registered_model_alias(registered, "previous", reigning.version)
-    client.set_registered_model_alias(registered, "champion", version.version)
-    client.set_model_version_tag(registered, version.version, key, str(measured[best][key]))
-    return best
+    current = None
+    if CHAMPION in aliases:
+        current = client.get_model_version(registered, aliases[CHAMPION])
+    if current and current.run_id == run_ids[name]:
+        return name
+
+    # Promote.
+    version = _find_or_register(client, registered, run_ids[name])
+    if current:
+        client.set_registered_model_alias(registered, PREVIOUS, current.version)
+    client.set_registered_model_alias(registered, CHAMPION, version.version)
+    client.set_model_version_tag(registered, version.version, metric, str(value))
+    return name
 
 
-def _register(client: "MlflowClient", registered: str, run_id: str):  # type: ignore[no-untyped-def]  # ModelVersion, lazily
-    model_id = client.get_run(run_id).outputs.model_outputs[0].model_id  # type: ignore[union-attr]  # log_model made it
+def find_best(metric: str, paths: Paths, names: list[str]) -> tuple[str, float] | None:
+    """Find the run with the best value of a metric, and the value; None if no run qualifies."""
+    values = {}
+    for name in names:
+        if paths.metrics(name).exists():
+            metrics = read_json(paths.metrics(name))
+            if metric in metrics and not metrics["is_collapsed"]:
+                values[name] = metrics[metric]
+    if not values:
+        return None
+    choose = max if greater_is_better(metric) else min
+    best = choose(values, key=lambda name: values[name])
+    return best, values[best]
+
+
+def _find_or_register(client: "MlflowClient", registered: str, run_id: str) -> Any:
+    """Return the model version of a run, made from its logged model if there is none."""
+    versions = client.search_model_versions(f"name = '{registered}'")
+    for version in versions:
+        if version.run_id == run_id:
+            return version
+    outputs = client.get_run(run_id).outputs
+    model_id = outputs.model_outputs[0].model_id  # type: ignore[union-attr]  # log_model made it
     return client.create_model_version(registered, f"models:/{model_id}", run_id, model_id=model_id)

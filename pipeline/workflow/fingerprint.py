@@ -5,30 +5,49 @@ import json
 import platform
 from pathlib import Path
 
-from pipeline.config.schema import RunConfig
+from pipeline.config.grid import RunConfig
+from pipeline.data.dataset import Dataset
+from pipeline.training.device import get_device, resolve_precision
 
-# The modules that decide the numbers. How a run is started, tracked or reported is not among them.
-DETERMINING = (
-    "data/loader.py",
-    "model/blocks.py",
-    "model/patches.py",
-    "model/pca.py",
-    "model/vae.py",
-    "objective.py",
-    "processes.py",
-    "training.py",
-)
+# The folders whose code decides the numbers. How a run is started, tracked or reported does not.
+DECIDING_FOLDERS = ("data", "models", "training")
+
+
+def run_fingerprint(run: RunConfig, dataset: Dataset) -> str:
+    """Return the identity that training `run` here and now would have."""
+    import torch
+
+    resolved = resolve_run_precision(run)
+    return fingerprint(resolved, dataset.sha256, get_device().type, torch.__version__)
 
 
 def fingerprint(run: RunConfig, dataset_sha256: str, device: str, torch_version: str) -> str:
-    """32 hexadecimal digits; equal fingerprints on one machine mean equal weights, byte for byte."""
-    package = Path(__file__).parent
+    """Return 32 hexadecimal digits.
+
+    Equal fingerprints on one machine mean equal weights, byte for byte.
+    """
     determined_by = {
         "run": run.to_dict(),
         "dataset": dataset_sha256,
-        "sources": {name: hashlib.sha256((package / name).read_bytes()).hexdigest() for name in DETERMINING},
+        "sources": source_hashes(Path(__file__).parent.parent),
         "torch": torch_version,
         "python": platform.python_version(),
         "device": device,
     }
     return hashlib.sha256(json.dumps(determined_by, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def source_hashes(package: Path) -> dict[str, str]:
+    """Return the SHA-256 of every module in the deciding folders, by its path in the package."""
+    files = [path for name in DECIDING_FOLDERS for path in (package / name).rglob("*.py")]
+    return {
+        path.relative_to(package).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(files)
+    }
+
+
+def resolve_run_precision(run: RunConfig) -> RunConfig:
+    """Return the run with the precision that "auto" means here."""
+    precision = resolve_precision(run.train.precision, get_device())
+    train = run.train.model_copy(update={"precision": precision})
+    return run.model_copy(update={"train": train})

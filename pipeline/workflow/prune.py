@@ -1,7 +1,7 @@
-"""Outputs, lock entries and checkpoints that params.yaml no longer names: found, and removed on demand.
+"""Outputs, lock entries and checkpoints that params.yaml no longer names: found, and removed.
 
-DVC keeps the outputs of a stage that the grid has lost. Its cache keeps them, too, until `dvc gc`: what is pruned
-here comes back by naming the run again.
+DVC keeps the outputs of a stage that the grid has lost. Its cache keeps them, too, until `dvc gc`:
+what is pruned here comes back by naming the run again.
 """
 
 import shutil
@@ -9,51 +9,72 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline import UserError
+from pipeline.config.grid import Config
+from pipeline.config.paths import Paths
+from pipeline.data.dataset import load_dataset
 from pipeline.storage import dvc_lock
 from pipeline.storage.locks import is_locked
-from pipeline.data.dataset import load_dataset
-from pipeline.config.schema import Config
-from pipeline.config.paths import Paths
 from pipeline.storage.reading import read_json
 
 
 class StaleOutputs(NamedTuple):
-    """Files or folders that no run of the grid owns, lock entries of stages that are gone, and states of no run."""
+    """Files and folders of no run, lock entries of stages that are gone, checkpoints of no run."""
 
     outs: list[Path]
-    entries: list[str]
-    stale_checkpoints: list[Path]
+    lock_entries: list[str]
+    checkpoints: list[Path]
 
 
-def find_stale(params: Config, paths: Paths) -> StaleOutputs:
-    """What could be removed; a training that goes on is no leftover."""
-    names = {run.name for run in params.runs}
-    kept = {path(name) for name in names for path in (paths.model, paths.samples, paths.metrics, paths.dimensions)}
-    kept |= {paths.neighbors(name) for name in names} | {paths.baselines}
-    folders = {path.parent for path in kept}
-    outs = [path for folder in sorted(folders) if folder.exists() for path in sorted(folder.iterdir())]
-    stages = [stage for stage in dvc_lock.entries(paths.dvc_lock) if stage.partition("@")[2] not in {"", *names}]
-    return StaleOutputs([p for p in outs if p not in kept and p.name != ".gitignore"], stages, stale_checkpoints(params, paths))
+def find_stale(config: Config, paths: Paths) -> StaleOutputs:
+    """Find what could be removed; a training that goes on is not among it."""
+    names = [run.name for run in config.runs]
+    return StaleOutputs(
+        outs=stale_outs(names, paths),
+        lock_entries=stale_lock_entries(names, paths),
+        checkpoints=stale_checkpoints(config, paths),
+    )
 
 
-def stale_checkpoints(params: Config, paths: Paths) -> list[Path]:
-    """Folders of checkpoints and times under fingerprints that no run of the grid has or would get."""
-    from pipeline.stages.train import run_fingerprint
+def stale_outs(names: list[str], paths: Paths) -> list[Path]:
+    """Find outputs of runs that the grid does not have."""
+    keep = {paths.baselines}
+    for name in names:
+        keep |= {paths.model(name), paths.samples(name), paths.metrics(name)}
+        keep |= {paths.latent_stats(name), paths.nearest_neighbors(name)}
+    folders = sorted({path.parent for path in keep})
+    there = [path for folder in folders if folder.exists() for path in sorted(folder.iterdir())]
+    return [path for path in there if path not in keep and path.name != ".gitignore"]
 
+
+def stale_lock_entries(names: list[str], paths: Paths) -> list[str]:
+    """Find stages of dvc.lock whose run the grid does not have."""
+    stages = dvc_lock.entries(paths.dvc_lock)
+    return [stage for stage in stages if stage.partition("@")[2] not in {"", *names}]
+
+
+def stale_checkpoints(config: Config, paths: Paths) -> list[Path]:
+    """Find folders of checkpoints under fingerprints that no run of the grid has or would get."""
+    from pipeline.workflow.fingerprint import run_fingerprint
+
+    keep: set[str] = set()
     try:
-        would_get = {run_fingerprint(run, load_dataset(paths.dataset(run.recipe.data.dataset))) for run in params.runs}
-        models = [paths.model(run.name) for run in params.runs if paths.model(run.name).exists()]
-        have = {read_json(model / "model.json").get("fingerprint") for model in models}
+        for run in config.runs:
+            keep.add(run_fingerprint(run, load_dataset(paths.dataset(run.data.dataset))))
+            model = paths.model(run.name)
+            if model.exists():
+                keep.add(str(read_json(model / "model.json").get("fingerprint")))
     except UserError:
-        return []  # without the data no fingerprint is known, and nothing is safe to remove
-    found = [path.parent for path in sorted(paths.checkpoints.glob("*/lock"))]
-    return [path for path in found if path.name not in would_get | have and not is_locked(path / "lock")]
+        # Without the data no fingerprint is known, and nothing is safe to remove.
+        return []
+    there = [path.parent for path in sorted(paths.checkpoints.glob("*/lock"))]
+    return [path for path in there if path.name not in keep and not is_locked(path / "lock")]
 
 
-def remove(found: StaleOutputs, paths: Paths) -> None:
+def remove(stale: StaleOutputs, paths: Paths) -> None:
     """Remove all of it; the lock last, so that an interrupted removal is found again."""
-    for path in (*found.outs, *found.stale_checkpoints):
+    for path in (*stale.outs, *stale.checkpoints):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    if found.entries:
-        kept = {k: v for k, v in dvc_lock.entries(paths.dvc_lock).items() if k not in found.entries}
+    if stale.lock_entries:
+        stages = dvc_lock.entries(paths.dvc_lock)
+        kept = {name: entry for name, entry in stages.items() if name not in stale.lock_entries}
         dvc_lock.write(paths.dvc_lock, kept)

@@ -1,6 +1,6 @@
-"""Studies beside the study, each in a workspace of its own: the demo in .demo/, the ablation in .ablation/.
+"""Studies beside the study, each in a workspace of its own: the demo in .demo/, and so on.
 
-They are the same pipeline with the changes of params.yaml that demo.yaml and ablation.yaml list. What the study has
+They are the same pipeline with the changes of params.yaml that presets/ lists. What the study has
 already made with the same parameters, they take from its cache.
 """
 
@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import UserError
-from pipeline.storage import atomic
-from pipeline.workflow.runner import repro
-from pipeline.config.schema import deep_merge
-from pipeline.storage.yaml_io import dump_yaml, read_yaml
+from pipeline.config.grid import deep_merge
 from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
+from pipeline.storage import atomic
+from pipeline.storage.yaml_io import dump_yaml, read_yaml
+from pipeline.workflow.runner import repro
 
+PRESETS = Path(__file__).parent.parent / "presets"
 # The cache is the study's: what both have in common, the dataset above all, is stored once.
 DVC_CONFIG = """[core]
     no_scm = true
@@ -29,27 +30,33 @@ DVC_CONFIG = """[core]
 
 
 def run_preset(root: Path, name: str) -> Paths:
-    """Run the study `name` in .name/, whose paths are returned; the main study's outputs are not touched."""
+    """Run the preset `name` in .name/ and return its paths; the study's outputs stay untouched."""
     workspace = root / f".{name}"
-    create_workspace(root, workspace, read_yaml(Path(__file__).parent / f"{name}.yaml"), DVC_CONFIG)
+    create_workspace(root, workspace, read_yaml(PRESETS / f"{name}.yaml"), DVC_CONFIG)
     # Its runs belong beside the main study's in the UI: one store, another experiment.
-    os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{(root / 'mlflow.db').resolve()}")
+    store = f"sqlite:///{(root / 'mlflow.db').resolve()}"
+    os.environ.setdefault("MLFLOW_TRACKING_URI", store)
     paths = Paths(workspace)
     if repro(paths, os.cpu_count() or 1, scheduler=None):
-        raise UserError(f"{name}: not finished; the messages above say why. `make {name}` goes on where it stopped")
+        raise UserError(
+            f"{name}: not finished; the messages above say why. "
+            f"`make {name}` goes on where it stopped"
+        )
     return paths
 
 
 def publish_report(study: Paths, folder: Path) -> None:
-    """Copy what the report stage made, and dvc.lock, which says of what, to where they can be committed."""
+    """Copy what the report stage made, and dvc.lock, which says of what, to be committed."""
     outs = read_yaml(study.root / "dvc.yaml")["stages"]["report"]["outs"]
+    sources = [study.root / path for out in outs for path in out]
     with atomic.folder(folder) as copy:
-        for source in (*(study.root / path for out in outs for path in out), study.dvc_lock):
-            (shutil.copytree if source.is_dir() else shutil.copyfile)(source, copy / source.name)
+        for source in (*sources, study.dvc_lock):
+            copy_one = shutil.copytree if source.is_dir() else shutil.copyfile
+            copy_one(source, copy / source.name)
 
 
 def create_workspace(root: Path, workspace: Path, changes: dict[str, Any], dvc_config: str) -> None:
-    """Lay params.yaml with `changes`, dvc.yaml, the code and a DVC repository of its own into the workspace."""
+    """Lay params.yaml with `changes`, dvc.yaml, the code and a DVC repository into `workspace`."""
     workspace.mkdir(exist_ok=True)
     if not (workspace / ".dvc").exists():
         subprocess.run(["dvc", "init", "--no-scm", "--quiet"], cwd=workspace, check=True)
@@ -59,5 +66,6 @@ def create_workspace(root: Path, workspace: Path, changes: dict[str, Any], dvc_c
     for name in (".dvcignore", "dvc.yaml"):
         shutil.copyfile(root / name, workspace / name)
     atomic.write_text(workspace / ".dvc" / "config", dvc_config)
-    atomic.write_text(workspace / "params.yaml", dump_yaml(deep_merge(read_yaml(root / "params.yaml"), changes)))
+    merged = deep_merge(read_yaml(root / "params.yaml"), changes)
+    atomic.write_text(workspace / "params.yaml", dump_yaml(merged))
     load_config(workspace / "params.yaml")

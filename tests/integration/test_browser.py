@@ -16,7 +16,7 @@ from conftest import ROOT
 from playwright.sync_api import Browser, Page, sync_playwright
 from servers import free_port, mlflow_server, stop
 
-from pipeline.config.schema import Config
+from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
 from pipeline.tracking import client
 from pipeline.tracking.sync import sync
@@ -24,7 +24,9 @@ from pipeline.tracking.sync import sync
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here; `apt-get install chromium` brings it"),
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no chromium here; `apt-get install chromium` brings it"
+    ),
 ]
 PUBLISHED = ("report.html", "translations/report.uk.html", "ablation/report.html")
 PAGES = [ROOT / "reports" / page for page in PUBLISHED]
@@ -56,7 +58,9 @@ def photograph(page: Page, name: str) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("path", PAGES, ids=PUBLISHED)
-def test_the_report_is_whole_on_phone_and_desktop(browser: Browser, path: Path, width: int, scheme: str) -> None:
+def test_the_report_is_whole_on_phone_and_desktop(
+    browser: Browser, path: Path, width: int, scheme: str
+) -> None:
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]  # a Literal
     said, asked = [], []
     page.on("console", lambda message: said.append(message.text))
@@ -65,10 +69,17 @@ def test_the_report_is_whole_on_phone_and_desktop(browser: Browser, path: Path, 
     page.goto(path.as_uri())
     photograph(page, f"{path.parent.name}-{path.stem}-{width}-{scheme}")
     assert said == []
-    assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()], "it needs no other file"
+    assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()], (
+        "it needs no other file"
+    )
     assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out"
-    assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth)")
-    background, text = (page.evaluate(f"getComputedStyle(document.body).{key}") for key in ("backgroundColor", "color"))
+    assert page.evaluate(
+        "[...document.images].every(image => image.complete && image.naturalWidth)"
+    )
+    background, text = (
+        page.evaluate(f"getComputedStyle(document.body).{key}")
+        for key in ("backgroundColor", "color")
+    )
     assert (brightness(background) < brightness(text)) == (scheme == "dark")
     page.close()
 
@@ -113,7 +124,9 @@ def ui(study: tuple[Config, Paths], tmp_path: Path) -> Iterator[tuple[str, str, 
     stop(server)
 
 
-def test_mlflow_shows_the_study_as_it_comes(browser: Browser, ui: tuple[str, str, list[str]]) -> None:
+def test_mlflow_shows_the_study_as_it_comes(
+    browser: Browser, ui: tuple[str, str, list[str]]
+) -> None:
     page = browser.new_page(viewport={"width": 1400, "height": 900})
     page.add_init_script(NO_CHAT)
     see_table(page, *ui[:2], "reference-2-0")
@@ -124,7 +137,9 @@ def test_mlflow_shows_the_study_as_it_comes(browser: Browser, ui: tuple[str, str
 
 def see_table(page: Page, address: str, experiment: str, run: str) -> None:
     """The runs, sorted by a metric."""
-    page.goto(f"{address}/#/experiments/{experiment}/runs?orderByKey=metrics.%60psnr_db%60&orderByAsc=false")
+    page.goto(
+        f"{address}/#/experiments/{experiment}/runs?orderByKey=metrics.%60psnr_db%60&orderByAsc=false"
+    )
     page.get_by_text(run).first.wait_for()
     photograph(page, "mlflow-table")
 
@@ -139,9 +154,13 @@ def see_comparison(page: Page, address: str, experiment: str, runs: list[str]) -
 
 def see_image_grid(page: Page, address: str, experiment: str, step: int, count: int) -> None:
     """The image grid steps through the epochs' pictures of every run under one key."""
-    page.goto(f"{address}/#/experiments/{experiment}/runs?compareRunsMode=CHART&orderByKey=metrics.%60psnr_db%60")
+    page.goto(
+        f"{address}/#/experiments/{experiment}/runs?compareRunsMode=CHART&orderByKey=metrics.%60psnr_db%60"
+    )
     page.get_by_placeholder("Search metric charts").fill("evolution")
-    page.get_by_text("(1)").wait_for()  # one chart is left, the one that MLflow makes of pictures by itself
+    page.get_by_text(
+        "(1)"
+    ).wait_for()  # one chart is left, the one that MLflow makes of pictures by itself
     page.get_by_test_id("experiment-view-compare-runs-card-menu").click()
     page.get_by_role("menuitem", name="Configure").click()
     page.get_by_role("dialog").get_by_role(

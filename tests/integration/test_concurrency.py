@@ -22,7 +22,11 @@ TRAINING = "train@calibrated-2-0"
 def committed(tmp_path_factory: pytest.TempPathFactory, mnist_root: Path) -> Path:
     """A committed small study that has run once, with the code in it as in any clone."""
     root = tmp_path_factory.mktemp("committed")
-    changes = {"study": {"variants": ["calibrated"]}, "data": {"source": str(mnist_root)}, "train": {"epochs": 30}}
+    changes = {
+        "study": {"variants": ["calibrated"]},
+        "data": {"source": str(mnist_root)},
+        "train": {"epochs": 30},
+    }
     git_study(root, changes)
     assert run(root, "dvc", "repro").wait() == 0
     assert run(root, "git", "add", "-A").wait() == 0
@@ -46,7 +50,10 @@ def run(root: Path, *command: str) -> subprocess.Popen[str]:
 
 
 def statuses(root: Path) -> list[str]:
-    client, experiment = store.connect(Paths(root)), load_config(root / "params.yaml").tracking.experiment
+    client, experiment = (
+        store.connect(Paths(root)),
+        load_config(root / "params.yaml").tracking.experiment,
+    )
     found = store.search_training_runs(client, experiment)
     return [run.info.status for run in found]
 
@@ -67,7 +74,9 @@ def test_two_repros_at_once_one_refuses_and_the_outputs_are_those_of_one(clone: 
 def test_an_experiment_in_a_temporary_copy_beside_a_repro(clone: Path) -> None:
     """Both train, each its own run; the workspace shows what params.yaml says, the store both."""
     expected = outputs(clone)
-    experiment = run(clone, "dvc", "exp", "run", "--temp", "-S", "train.learning_rate=0.002", "--name", "faster")
+    experiment = run(
+        clone, "dvc", "exp", "run", "--temp", "-S", "train.learning_rate=0.002", "--name", "faster"
+    )
     repro = run(clone, "dvc", "repro", "--force", "--single-item", TRAINING)
     said = [process.communicate(timeout=300)[0] for process in (experiment, repro)]
     if repro.returncode:  # DVC holds the repository while it copies the workspace
@@ -77,14 +86,19 @@ def test_an_experiment_in_a_temporary_copy_beside_a_repro(clone: Path) -> None:
     assert outputs(clone) == expected
     assert statuses(clone) == ["FINISHED", "FINISHED"]
     assert "faster" in run(clone, "dvc", "exp", "list").communicate()[0]
-    tags = [found.data.tags for found in store.search_training_runs(store.connect(Paths(clone)), "vae-cifar10")]
+    tags = [
+        found.data.tags
+        for found in store.search_training_runs(store.connect(Paths(clone)), "vae-cifar10")
+    ]
     assert sorted(found.get("dvc_exp_name", "") for found in tags) == ["", "faster"], (
         "the experiment's name is on its run"
     )
 
 
 def test_a_queued_experiment_has_the_same_numbers_in_dvc_and_in_mlflow(clone: Path) -> None:
-    queued = run(clone, "dvc", "exp", "run", "--queue", "-S", "train.learning_rate=0.002", "--name", "queued")
+    queued = run(
+        clone, "dvc", "exp", "run", "--queue", "-S", "train.learning_rate=0.002", "--name", "queued"
+    )
     assert queued.wait() == 0
     text, _ = run(clone, "dvc", "exp", "run", "--run-all").communicate(timeout=300)
     (there,) = store.search_training_runs(store.connect(Paths(clone)), "vae-cifar10")
@@ -105,19 +119,33 @@ def test_a_queued_experiment_has_the_same_numbers_in_dvc_and_in_mlflow(clone: Pa
 def test_sync_while_a_run_is_trained_leaves_it_alone(clone: Path) -> None:
     expected = outputs(clone)
     training = run(clone, "dvc", "repro", "--force", "--single-item", TRAINING)
-    synced = [run(clone, sys.executable, "-m", "pipeline", "sync").communicate(timeout=120) for _ in range(3)]
+    synced = [
+        run(clone, sys.executable, "-m", "pipeline", "sync").communicate(timeout=120)
+        for _ in range(3)
+    ]
     assert training.wait(timeout=300) == 0
     assert not any("Traceback" in text for text, _ in synced), synced
     assert outputs(clone) == expected
     assert statuses(clone) == ["FINISHED"]
 
 
-def test_a_shallow_clone_and_a_downloaded_archive_run_the_study(clone: Path, tmp_path: Path) -> None:
-    expected = {name: digest for name, digest in outputs(clone).items() if name.startswith("models/calibrated")}
+def test_a_shallow_clone_and_a_downloaded_archive_run_the_study(
+    clone: Path, tmp_path: Path
+) -> None:
+    expected = {
+        name: digest
+        for name, digest in outputs(clone).items()
+        if name.startswith("models/calibrated")
+    }
     shallow, archive = tmp_path / "shallow", tmp_path / "archive"
-    assert run(tmp_path, "git", "clone", "-q", "--depth", "1", f"file://{clone}", str(shallow)).wait() == 0
+    assert (
+        run(tmp_path, "git", "clone", "-q", "--depth", "1", f"file://{clone}", str(shallow)).wait()
+        == 0
+    )
     shutil.copytree(shallow, archive, ignore=shutil.ignore_patterns(".git"))
-    assert run(archive, "dvc", "config", "--local", "core.no_scm", "true").wait() == 0, "what `make repro` does there"
+    assert run(archive, "dvc", "config", "--local", "core.no_scm", "true").wait() == 0, (
+        "what `make repro` does there"
+    )
     for root in (shallow, archive):
         done = run(root, "dvc", "repro", TRAINING)
         text, _ = done.communicate(timeout=300)

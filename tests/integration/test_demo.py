@@ -14,32 +14,46 @@ WORKSPACE = ROOT / ".demo"
 @pytest.fixture(scope="module")
 def demo() -> dict[str, dict[str, Any]]:
     """Every run's metrics, after running the demo (which has nothing to do if it already ran)."""
-    before = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True).stdout
+    before = subprocess.run(
+        ["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True
+    ).stdout
     done = subprocess.run(
-        ["python", "-m", "pipeline", "demo"], cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL
+        ["python", "-m", "pipeline", "demo"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
     )
     if "no source answered" in done.stderr:
         pytest.skip("CIFAR-10 cannot be had here: " + done.stderr.strip().splitlines()[0])
     assert done.returncode == 0, done.stdout + done.stderr
-    after = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True).stdout
+    after = subprocess.run(
+        ["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True
+    ).stdout
     assert before == after, "the demo leaves the git tree untouched"
     files = sorted((WORKSPACE / "reports" / "metrics").glob("*.json"))
     return {path.stem: json.loads(path.read_text()) for path in files}
 
 
 @pytest.mark.slow
-def test_the_reference_collapses_to_the_mean_image_at_every_size(demo: dict[str, dict[str, Any]]) -> None:
+def test_the_reference_collapses_to_the_mean_image_at_every_size(
+    demo: dict[str, dict[str, Any]],
+) -> None:
     for latent_dim in (64, 128, 256, 512):
         metrics = demo[f"reference-{latent_dim}-0"]
         assert metrics["collapse"] == "collapsed"
         assert metrics["train_total_loss"] == pytest.approx(0.6606, abs=0.004)
-        assert metrics["train_total_loss"] == pytest.approx(metrics["train_mean_image_bce"], abs=0.004)
+        assert metrics["train_total_loss"] == pytest.approx(
+            metrics["train_mean_image_bce"], abs=0.004
+        )
         assert metrics["train_kl"] < 0.1
         assert metrics["explained_information"] < 0.02
 
 
 @pytest.mark.slow
-def test_calibrated_does_not_collapse_and_grows_with_the_latent_size(demo: dict[str, dict[str, Any]]) -> None:
+def test_calibrated_does_not_collapse_and_grows_with_the_latent_size(
+    demo: dict[str, dict[str, Any]],
+) -> None:
     runs = [demo[f"calibrated-{latent_dim}-0"] for latent_dim in (64, 128, 256, 512)]
     for latent_dim, metrics in zip((64, 128, 256, 512), runs, strict=True):
         assert metrics["collapse"] == "healthy"
@@ -58,7 +72,9 @@ def test_a_second_repro_runs_no_stage(demo: dict[str, dict[str, Any]]) -> None:
 
 @pytest.mark.slow
 def test_dvc_plots_what_the_report_keeps(demo: dict[str, dict[str, Any]]) -> None:
-    done = subprocess.run(["dvc", "plots", "show", "--json"], cwd=WORKSPACE, capture_output=True, text=True)
+    done = subprocess.run(
+        ["dvc", "plots", "show", "--json"], cwd=WORKSPACE, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     plots = json.loads(done.stdout)["data"]
     assert len(plots) == 5

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment
 
-from pipeline.workflow.workspace import create_workspace
-from pipeline.workflow.fingerprint import DETERMINING
-from pipeline.workflow.runner import repair_dvc_lock
-from pipeline.config.schema import RecipeConfig, deep_merge
-from pipeline.storage.yaml_io import read_yaml
+from pipeline.config.grid import RecipeConfig, deep_merge
 from pipeline.config.paths import Paths
 from pipeline.stages.__main__ import RUN_STAGES, STUDY_STAGES
+from pipeline.storage.yaml_io import read_yaml
+from pipeline.workflow.fingerprint import DETERMINING
+from pipeline.workflow.runner import repair_dvc_lock
+from pipeline.workflow.workspace import create_workspace
 
 STAGES = read_yaml(ROOT / "dvc.yaml")["stages"]
 # Decide whether, where and for whom something is written, never which bytes: a change of them must rerun nothing.
@@ -52,8 +52,12 @@ def imported(path: Path) -> set[Path]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    prefixes = {".".join(name.split(".")[: n + 1]) for name in names for n in range(len(name.split(".")))}
-    return {file for name in prefixes if name.startswith("pipeline") and (file := module_file(name))}
+    prefixes = {
+        ".".join(name.split(".")[: n + 1]) for name in names for n in range(len(name.split(".")))
+    }
+    return {
+        file for name in prefixes if name.startswith("pipeline") and (file := module_file(name))
+    }
 
 
 def closure(path: Path) -> set[Path]:
@@ -67,7 +71,11 @@ def closure(path: Path) -> set[Path]:
 
 def test_the_closure_finds_what_is_imported_through_others() -> None:
     found = {str(path.relative_to(ROOT)) for path in closure(ROOT / "pipeline/stages/train.py")}
-    assert {"pipeline/training.py", "pipeline/model/blocks.py", "pipeline/model/__init__.py"} <= found
+    assert {
+        "pipeline/training.py",
+        "pipeline/model/blocks.py",
+        "pipeline/model/__init__.py",
+    } <= found
     assert not found & {str(path.relative_to(ROOT)) for path in PLUMBING}
 
 
@@ -76,14 +84,21 @@ def test_deps_cover_every_imported_module_that_decides_bytes_and_name_no_other(s
     needed = {str(path.relative_to(ROOT)) for path in closure(ROOT / f"pipeline/stages/{stage}.py")}
     deps = [dep for dep in STAGES[stage]["deps"] if dep.startswith("pipeline/")]
     for file in needed:
-        assert any(file == dep or file.startswith(f"{dep}/") for dep in deps), f"{stage} imports {file}"
+        assert any(file == dep or file.startswith(f"{dep}/") for dep in deps), (
+            f"{stage} imports {file}"
+        )
     for dep in deps:
         assert (ROOT / dep).exists(), dep
-        assert any(file == dep or file.startswith(f"{dep}/") for file in needed), f"{stage} does not import {dep}"
+        assert any(file == dep or file.startswith(f"{dep}/") for file in needed), (
+            f"{stage} does not import {dep}"
+        )
 
 
 def test_every_stage_file_is_a_stage_that_runs_it() -> None:
-    files = {path.stem for path in (ROOT / "pipeline" / "stages").glob("*.py")} - {"__init__", "__main__"}
+    files = {path.stem for path in (ROOT / "pipeline" / "stages").glob("*.py")} - {
+        "__init__",
+        "__main__",
+    }
     assert files == set(STAGES) == {*STUDY_STAGES, *RUN_STAGES}
     for name, stage in STAGES.items():
         assert stage["cmd"].split()[:4] == ["python", "-m", "pipeline.stages", name]
@@ -110,11 +125,16 @@ def test_training_tracks_its_whole_recipe() -> None:
 
 
 def test_modules_of_the_fingerprint_exist_and_are_used_by_training() -> None:
-    used = {str(path.relative_to(ROOT / "pipeline")) for path in closure(ROOT / "pipeline/stages/train.py")}
+    used = {
+        str(path.relative_to(ROOT / "pipeline"))
+        for path in closure(ROOT / "pipeline/stages/train.py")
+    }
     assert set(DETERMINING) <= used
 
 
-@pytest.mark.parametrize("torn", [b"", b"schema: '2.0'\nstages:\n  fetch:\n    cmd: [", b"schema: '2.0'\n"])
+@pytest.mark.parametrize(
+    "torn", [b"", b"schema: '2.0'\nstages:\n  fetch:\n    cmd: [", b"schema: '2.0'\n"]
+)
 def test_a_torn_lock_is_removed_and_a_whole_one_is_not(
     tmp_path: Path, torn: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -170,7 +190,9 @@ def test_repro_runs_exactly_what_a_change_affects(repro: Repro) -> None:
 
     added = {"study": {"latent_dims": [2, 3]}}
     new = ("reference-3-0", "calibrated-3-0")
-    assert repro(added) == sorted([*cells("train", *new), *cells("sample", *new), *cells("evaluate", *new), "report"])
+    assert repro(added) == sorted(
+        [*cells("train", *new), *cells("sample", *new), *cells("evaluate", *new), "report"]
+    )
     report = repro.root / "reports" / "report.md"  # type: ignore[attr-defined]
     assert "calibrated-3-0" in report.read_text()
     assert repro({}) == ["report"], "a removed latent size reruns the report alone"
@@ -178,18 +200,24 @@ def test_repro_runs_exactly_what_a_change_affects(repro: Repro) -> None:
 
     learning_rate = {"variants": {"calibrated": {"train": {"learning_rate": 0.002}}}}
     one = ("calibrated-2-0",)
-    changed = sorted([*cells("train", *one), *cells("sample", *one), *cells("evaluate", *one), "report"])
+    changed = sorted(
+        [*cells("train", *one), *cells("sample", *one), *cells("evaluate", *one), "report"]
+    )
     assert repro(learning_rate) == changed, "one variant's value concerns its runs alone"
     assert repro({}) == ["report"], "going back finds the models in the run cache"
 
     sampling = {"sample": {"seed": 5}}
     assert repro(sampling) == sorted([*cells("sample", *both), *cells("evaluate", *both), "report"])
     assert repro(sampling | {"report": {"columns": 3}}) == ["report"]
-    assert repro(sampling | {"report": {"columns": 3}, "tracking": {"experiment": "other"}}) == ["report"]
+    assert repro(sampling | {"report": {"columns": 3}, "tracking": {"experiment": "other"}}) == [
+        "report"
+    ]
     # Every training reads the section. `reference` overrides the value: its model comes out the same, and DVC
     # stops there.
     default = repro(sampling | {"report": {"columns": 3}, "train": {"clip_grad_norm": 0.5}})
-    assert default == sorted([*cells("train", *both), "sample@calibrated-2-0", "evaluate@calibrated-2-0", "report"])
+    assert default == sorted(
+        [*cells("train", *both), "sample@calibrated-2-0", "evaluate@calibrated-2-0", "report"]
+    )
 
 
 @pytest.mark.slow
@@ -200,5 +228,7 @@ def test_a_wrong_parameter_stops_repro_with_one_line_and_no_traceback(repro: Rep
     path.write_text(path.read_text().replace("epochs: 1", "epochs: 0"))
     done = subprocess.run(["dvc", "repro"], cwd=root, capture_output=True, text=True)
     assert done.returncode != 0
-    assert "error: params.yaml: train.epochs: input should be greater than 0 (found 0)" in done.stderr
+    assert (
+        "error: params.yaml: train.epochs: input should be greater than 0 (found 0)" in done.stderr
+    )
     assert "Traceback" not in done.stdout + done.stderr

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from pipeline.config.schema import Config
-from pipeline.storage.yaml_io import dump_yaml
+from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
+from pipeline.storage.yaml_io import dump_yaml
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +23,9 @@ def workspace(trained: tuple[Config, Paths], tmp_path: Path) -> Path:
     """A finished study in a folder with spaces and Cyrillic letters; its outputs may be removed and made again."""
     params, paths = trained
     root = tmp_path / "тека з пробілами"
-    shutil.copytree(paths.root, root, ignore=shutil.ignore_patterns(".runs", "mlflow.db", "mlartifacts"))
+    shutil.copytree(
+        paths.root, root, ignore=shutil.ignore_patterns(".runs", "mlflow.db", "mlartifacts")
+    )
     (root / "params.yaml").write_text(dump_yaml(params.model_dump()))
     return root
 
@@ -38,8 +40,16 @@ def stage(
 ) -> subprocess.CompletedProcess[str]:
     """Run a stage as DVC does, under a resource limit; `as_user` takes root's right to write everywhere."""
     drop = "-dac_override,-dac_read_search"
-    user = ["setpriv", f"--bounding-set={drop}", f"--inh-caps={drop}"] if as_user and os.geteuid() == 0 else []
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "DVC", "DISPLAY"))}
+    user = (
+        ["setpriv", f"--bounding-set={drop}", f"--inh-caps={drop}"]
+        if as_user and os.geteuid() == 0
+        else []
+    )
+    clean = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("MLFLOW", "DVC", "DISPLAY"))
+    }
     return subprocess.run(
         [*user, sys.executable, "-m", "pipeline.stages", name, *arguments], cwd=root, preexec_fn=limit,
         env=clean | {"PYTHONPATH": str(ROOT)} | environment, capture_output=True, text=True, stdin=subprocess.DEVNULL,
@@ -60,7 +70,9 @@ def file_size(limit: int) -> Callable[[], None]:
 
 
 def find_stale(root: Path) -> list[str]:
-    return [str(path) for part in ("data", "models", "reports") for path in (root / part).rglob(".*")]
+    return [
+        str(path) for part in ("data", "models", "reports") for path in (root / part).rglob(".*")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -74,11 +86,16 @@ def find_stale(root: Path) -> list[str]:
         ("report", (), "reports/report.md"),
     ],
 )
-def test_a_full_disk_leaves_nothing_half_written(workspace: Path, name: str, arguments: tuple, out: str) -> None:
+def test_a_full_disk_leaves_nothing_half_written(
+    workspace: Path, name: str, arguments: tuple, out: str
+) -> None:
     """No file may grow beyond 300 bytes: what a full disk does, without filling one."""
     path = workspace / out
     shutil.rmtree(path) if path.is_dir() else path.unlink()
-    refused(stage(workspace, name, *arguments, limit=file_size(300)), "cannot be written: File too large")
+    refused(
+        stage(workspace, name, *arguments, limit=file_size(300)),
+        "cannot be written: File too large",
+    )
     assert not path.exists()
     assert find_stale(workspace) == []
     done = stage(workspace, name, *arguments)
@@ -90,7 +107,9 @@ def test_a_full_disk_leaves_nothing_half_written(workspace: Path, name: str, arg
     ("name", "arguments", "folder"),
     [("fetch", (), "data"), ("train", ("reference-2-0",), "models"), ("report", (), "reports")],
 )
-def test_a_folder_that_may_not_be_written_is_named(workspace: Path, name: str, arguments: tuple, folder: str) -> None:
+def test_a_folder_that_may_not_be_written_is_named(
+    workspace: Path, name: str, arguments: tuple, folder: str
+) -> None:
     if name != "report":  # whose outputs are some of its folder's files, and are replaced
         shutil.rmtree(workspace / folder)
         (workspace / folder).mkdir()
@@ -115,12 +134,17 @@ def test_too_little_memory_is_said(workspace: Path) -> None:
     assert "200000" in path.read_text()
     limit = 12 * 2**30
     done = stage(
-        workspace, "train", "reference-2-0", limit=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        workspace,
+        "train",
+        "reference-2-0",
+        limit=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
     )
     refused(done, "out of memory", "model.channels")
 
 
-@pytest.mark.parametrize("missing", ["data/mnist", "models/baselines", "models/reference-2-0", "params.yaml"])
+@pytest.mark.parametrize(
+    "missing", ["data/mnist", "models/baselines", "models/reference-2-0", "params.yaml"]
+)
 def test_missing_inputs_are_named_with_what_makes_them(workspace: Path, missing: str) -> None:
     path = workspace / missing
     shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -132,10 +156,20 @@ def test_a_stage_wants_the_name_of_one_run(workspace: Path) -> None:
     refused(stage(workspace, "train", "reference-3-0"), "reference-3-0", "calibrated-2-0")
 
 
-def test_without_git_a_display_fonts_or_a_home_the_study_runs(workspace: Path, tmp_path: Path) -> None:
+def test_without_git_a_display_fonts_or_a_home_the_study_runs(
+    workspace: Path, tmp_path: Path
+) -> None:
     shutil.rmtree(workspace / "models" / "reference-2-0")
-    bare = {"PATH": str(tmp_path), "HOME": str(tmp_path / "nowhere"), "MPLCONFIGDIR": str(tmp_path / "mpl")}
-    for name, *arguments in (("train", "reference-2-0"), ("evaluate", "reference-2-0"), ("report",)):
+    bare = {
+        "PATH": str(tmp_path),
+        "HOME": str(tmp_path / "nowhere"),
+        "MPLCONFIGDIR": str(tmp_path / "mpl"),
+    }
+    for name, *arguments in (
+        ("train", "reference-2-0"),
+        ("evaluate", "reference-2-0"),
+        ("report",),
+    ):
         done = stage(workspace, name, *arguments, **bare)
         assert done.returncode == 0, done.stderr
         assert "MLflow could not be written" not in done.stdout
@@ -145,10 +179,16 @@ def test_a_second_training_of_the_same_run_waits_and_gives_the_same_bytes(worksp
     expected = (workspace / "models" / "reference-2-0" / "weights.safetensors").read_bytes()
     shutil.rmtree(workspace / "models" / "reference-2-0")
     command = [sys.executable, "-m", "pipeline.stages", "train", "reference-2-0"]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "DVC"))}
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "DVC"))
+    }
     both = [
         subprocess.Popen(
-            command, cwd=workspace, env=environment | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True
+            command,
+            cwd=workspace,
+            env=environment | {"PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for _ in range(2)
     ]

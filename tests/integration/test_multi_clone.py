@@ -9,7 +9,10 @@ from conftest import IDENTITY, clean_environment, git_study, outputs
 from servers import CREDENTIALS, free_port, s3_server, stop
 
 pytestmark = pytest.mark.slow
-HALVES = (["train@reference-2-0", "train@calibrated-2-0"], ["train@reference-3-0", "train@calibrated-3-0"])
+HALVES = (
+    ["train@reference-2-0", "train@calibrated-2-0"],
+    ["train@reference-3-0", "train@calibrated-3-0"],
+)
 
 
 @pytest.fixture
@@ -35,11 +38,15 @@ def run(root: Path, *command: str) -> str:
     return done.stdout
 
 
-def test_two_machines_train_half_each_and_a_third_one_nothing(tmp_path: Path, mnist_root: Path, bucket: str) -> None:
+def test_two_machines_train_half_each_and_a_third_one_nothing(
+    tmp_path: Path, mnist_root: Path, bucket: str
+) -> None:
     origin = tmp_path / "origin"
     origin.mkdir()
     remote = f"    remote = study\n['remote \"study\"']\n    url = s3://study/dvc\n    endpointurl = {bucket}\n"
-    git_study(origin, {"study": {"latent_dims": [2, 3]}, "data": {"source": str(mnist_root)}}, remote)
+    git_study(
+        origin, {"study": {"latent_dims": [2, 3]}, "data": {"source": str(mnist_root)}}, remote
+    )
     run(origin, "git", "add", "-A")
     run(origin, "git", "commit", "-qm", "A small study")
     first, second, third = (tmp_path / name for name in ("first", "second", "third"))
@@ -55,6 +62,8 @@ def test_two_machines_train_half_each_and_a_third_one_nothing(tmp_path: Path, mn
     assert all(f"Stage '{stage}' is cached" in said for stage in trained)
     models = {name: digest for name, digest in outputs(third).items() if name.startswith("models/")}
     for clone in (first, second):
-        made = {name: digest for name, digest in outputs(clone).items() if name.startswith("models/")}
+        made = {
+            name: digest for name, digest in outputs(clone).items() if name.startswith("models/")
+        }
         assert made
         assert made.items() <= models.items()

@@ -11,10 +11,10 @@ import pytest
 from conftest import ROOT, clean_environment
 from servers import CREDENTIALS, free_port, initdb, mlflow_server, postgres_server, s3_server, stop
 
-from pipeline.config.schema import Config
+from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
-from pipeline.tracking import client
 from pipeline.config.run_record import load_run_record
+from pipeline.tracking import client
 from pipeline.tracking.live_logger import mirror_training
 from pipeline.tracking.sync import find_drift, sync
 
@@ -49,7 +49,9 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.skipif(bool(ABSENT), reason=f"not installed: {ABSENT}")
-def test_the_same_code_against_postgresql_and_s3(study: tuple[Config, Paths], servers: None) -> None:
+def test_the_same_code_against_postgresql_and_s3(
+    study: tuple[Config, Paths], servers: None
+) -> None:
     params, paths = study
     record = load_run_record("reference-2-0", params.tracking.experiment, paths)
     with mirror_training(record, []) as log:
@@ -62,7 +64,9 @@ def test_the_same_code_against_postgresql_and_s3(study: tuple[Config, Paths], se
     client = store.connect(paths)
     for run in store.search_training_runs(client, params.tracking.experiment):
         assert run.info.artifact_uri.startswith("mlflow-artifacts:")
-        local = client.download_artifacts(run.info.run_id, "model/weights.safetensors", str(paths.root))
+        local = client.download_artifacts(
+            run.info.run_id, "model/weights.safetensors", str(paths.root)
+        )
         expected = paths.model(run.info.run_name) / "weights.safetensors"
         assert Path(local).read_bytes() == expected.read_bytes()
     assert not (paths.root / "mlflow.db").exists()
@@ -89,7 +93,9 @@ def test_several_processes_logging_at_once_to_a_new_sqlite_lose_nothing(tmp_path
     (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     environment = clean_environment() | {"PYTHONPATH": str(ROOT)}
     commands = [[sys.executable, "-c", WRITER, str(tmp_path), str(index)] for index in range(4)]
-    writers = [subprocess.Popen(c, env=environment, stdout=subprocess.PIPE, text=True) for c in commands]
+    writers = [
+        subprocess.Popen(c, env=environment, stdout=subprocess.PIPE, text=True) for c in commands
+    ]
     assert [writer.communicate()[0] for writer in writers] == [""] * 4, "no outage was said"
     client = store.connect(Paths(tmp_path))
     runs = store.search_training_runs(client, "busy")

@@ -9,12 +9,12 @@ import pytest
 from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment, outputs
 from distributed import LocalCluster
 
-from pipeline.workflow import runner
-from pipeline.storage import dvc_lock
-from pipeline.workflow.workspace import create_workspace
-from pipeline.config.schema import deep_merge
+from pipeline.config.grid import deep_merge
 from pipeline.config.paths import Paths
+from pipeline.storage import dvc_lock
 from pipeline.tracking import client
+from pipeline.workflow import runner
+from pipeline.workflow.workspace import create_workspace
 
 pytestmark = pytest.mark.slow
 
@@ -26,15 +26,29 @@ def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def workspace(root: Path, source: Path, changes: dict) -> Paths:
-    create_workspace(ROOT, root, deep_merge(deep_merge(SMALL, {"data": {"source": str(source)}}), changes), DVC_CONFIG)
+    create_workspace(
+        ROOT,
+        root,
+        deep_merge(deep_merge(SMALL, {"data": {"source": str(source)}}), changes),
+        DVC_CONFIG,
+    )
     return Paths(root)
 
 
-def test_side_by_side_is_serial_byte_for_byte_and_trains_nothing_twice(tmp_path: Path, mnist_root: Path) -> None:
-    serial, parallel = (workspace(tmp_path / name, mnist_root, {}) for name in ("serial", "parallel"))
-    done = subprocess.run(["dvc", "repro"], cwd=serial.root, env=clean_environment(), capture_output=True, text=True)
+def test_side_by_side_is_serial_byte_for_byte_and_trains_nothing_twice(
+    tmp_path: Path, mnist_root: Path
+) -> None:
+    serial, parallel = (
+        workspace(tmp_path / name, mnist_root, {}) for name in ("serial", "parallel")
+    )
+    done = subprocess.run(
+        ["dvc", "repro"], cwd=serial.root, env=clean_environment(), capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert grid.stale_runs(parallel, grid.load(parallel.params)) == ["reference-2-0", "calibrated-2-0"]
+    assert grid.stale_runs(parallel, grid.load(parallel.params)) == [
+        "reference-2-0",
+        "calibrated-2-0",
+    ]
     assert grid.repro(parallel, jobs=2, scheduler=None) == {}
     assert outputs(parallel.root) == outputs(serial.root)
     one, other = (dvc_lock.entries(paths.dvc_lock) for paths in (serial, parallel))
@@ -63,7 +77,9 @@ def test_the_report_names_mlflows_runs_of_what_the_run_cache_gave(
     assert list(pd.read_csv(paths.reports / "summary.csv")["mlflow_run_id"]) == [run.info.run_id]
 
 
-def test_a_failing_cell_is_reported_and_the_others_are_complete(tmp_path: Path, mnist_root: Path) -> None:
+def test_a_failing_cell_is_reported_and_the_others_are_complete(
+    tmp_path: Path, mnist_root: Path
+) -> None:
     wild = {"variants": {"reference": {"train": {"learning_rate": 1e30, "clip_grad_norm": 1e30}}}}
     paths = workspace(tmp_path / "wild", mnist_root, wild)
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:

@@ -11,12 +11,12 @@ import pytest
 from conftest import ROOT, Bomb
 
 from pipeline import UserError
-from pipeline.training import checkpoint
-from pipeline.config.schema import Config
+from pipeline.config.grid import Config
 from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
 from pipeline.stages import baselines, evaluate, report, sample
 from pipeline.tracking.sync import sync
+from pipeline.training import checkpoint
 from pipeline.training.trainer import build_train_state
 
 
@@ -26,7 +26,15 @@ def quietly(stage: Callable[[], object]) -> None:
         stage()
 
 
-PARTS = ("data", "models", "reports/samples", "reports/metrics", "reports/dimensions", "reports/neighbours", ".runs")
+PARTS = (
+    "data",
+    "models",
+    "reports/samples",
+    "reports/metrics",
+    "reports/dimensions",
+    "reports/neighbours",
+    ".runs",
+)
 
 
 @pytest.mark.slow
@@ -49,7 +57,9 @@ def test_a_pickle_in_place_of_each_file_is_not_executed(
         target.write_bytes(bomb)
         if file.parts[0] == "data":
             quietly(lambda: baselines.main(params, paths))
-        elif "samples" not in file.parts and "dimensions" not in file.parts and run.name in str(file):
+        elif (
+            "samples" not in file.parts and "dimensions" not in file.parts and run.name in str(file)
+        ):
             quietly(lambda: sample.main(run, params, paths))
             quietly(lambda: evaluate.main(run, params, paths))
         quietly(lambda: report.main(params, paths))
@@ -78,7 +88,5 @@ def test_a_pickle_in_place_of_params_or_a_checkpoint_is_not_executed(
 
 def test_the_package_names_no_way_to_load_a_pickle() -> None:
     source = "\n".join(path.read_text() for path in (ROOT / "pipeline").rglob("*.py"))
-    forbidden = (
-        r"\b(torch\.load\((?!.*weights_only=True)|pickle\.|eval\(|exec\(|yaml\.load)|allow_pickle=True|shell=True"
-    )
+    forbidden = r"\b(torch\.load\((?!.*weights_only=True)|pickle\.|eval\(|exec\(|yaml\.load)|allow_pickle=True|shell=True"
     assert re.findall(forbidden, source.replace(".eval()", "")) == []

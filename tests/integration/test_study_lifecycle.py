@@ -17,10 +17,10 @@ import pytest
 from conftest import IDENTITY, clean_environment, git_study, outputs
 from mlflow import MlflowClient
 
-from pipeline.config.schema import deep_merge
-from pipeline.storage.yaml_io import dump_yaml, read_yaml
+from pipeline.config.grid import deep_merge
 from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
+from pipeline.storage.yaml_io import dump_yaml, read_yaml
 from pipeline.tracking import client
 from pipeline.tracking.sync import find_drift
 
@@ -31,7 +31,9 @@ VIEWS = itertools.count(1)
 
 def run(root: Path, *command: str, env: dict[str, str] | None = None, fails: bool = False) -> str:
     environment = clean_environment() | IDENTITY | (env or {})
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        command, cwd=root, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
     assert (done.returncode != 0) == fails, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -49,7 +51,11 @@ def repository(tmp_path: Path, mnist_root: Path, monkeypatch: pytest.MonkeyPatch
     for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT"):
         monkeypatch.delenv(name, raising=False)
     root = tmp_path / "study with Кирилиця"
-    changes = {"study": {"variants": ["calibrated"]}, "data": {"source": str(mnist_root)}, "train": {"epochs": 2}}
+    changes = {
+        "study": {"variants": ["calibrated"]},
+        "data": {"source": str(mnist_root)},
+        "train": {"epochs": 2},
+    }
     remote = f"    remote = shared\n['remote \"shared\"']\n    url = {tmp_path / 'remote'}\n"
     git_study(root, changes, remote)
     return root
@@ -74,7 +80,11 @@ def compared(client: MlflowClient) -> dict[str, dict]:
     for found in store.search_training_runs(client, "vae-cifar10"):
         steps = [m.step for m in client.get_metric_history(found.info.run_id, "train_total_loss")]
         metrics = {k: v for k, v in found.data.metrics.items() if not k.startswith("system/")}
-        tags = {k: v for k, v in found.data.tags.items() if k.startswith(("dvc_", "collapse", "current"))}
+        tags = {
+            k: v
+            for k, v in found.data.tags.items()
+            if k.startswith(("dvc_", "collapse", "current"))
+        }
         status = found.info.status
         format_plan[found.data.tags["fingerprint"]] = {
             "status": status, "steps": steps, "metrics": metrics, "tags": tags, "params": found.data.params,
@@ -88,11 +98,19 @@ def agree(root: Path) -> None:
     with fresh_store(root):
         assert find_drift(params, paths) == []
     summary = pd.read_csv(root / "reports" / "summary.csv")
-    summary.index = summary["variant"] + "-" + summary["latent_dim"].astype(str) + "-" + summary["seed"].astype(str)
+    summary.index = (
+        summary["variant"]
+        + "-"
+        + summary["latent_dim"].astype(str)
+        + "-"
+        + summary["seed"].astype(str)
+    )
     for cell in params.runs:
         for key, value in json.loads(paths.metrics(cell.name).read_text()).items():
             if key in summary.columns:
-                assert summary.loc[cell.name, key] == (value if isinstance(value, str) else pytest.approx(value)), key
+                assert summary.loc[cell.name, key] == (
+                    value if isinstance(value, str) else pytest.approx(value)
+                ), key
 
 
 def test_the_whole_life_of_a_study(repository: Path, tmp_path: Path) -> None:
@@ -114,7 +132,9 @@ def test_the_whole_life_of_a_study(repository: Path, tmp_path: Path) -> None:
     before = outputs(root)
     run(root, "dvc", "repro", "--force")
     assert outputs(root) == before, "a forced rerun gives the same bytes"
-    assert {k: v["steps"] for k, v in shown(root).items()} == {fingerprint: [1, 2]}, "and the same MLflow run"
+    assert {k: v["steps"] for k, v in shown(root).items()} == {fingerprint: [1, 2]}, (
+        "and the same MLflow run"
+    )
 
     shutil.rmtree(root / "mlartifacts")
     (root / "mlflow.db").unlink()
@@ -125,7 +145,9 @@ def test_the_whole_life_of_a_study(repository: Path, tmp_path: Path) -> None:
     for format_plan in (rebuilt[fingerprint], first[fingerprint]):
         for key in timed:
             assert format_plan["metrics"].pop(key) > 0
-    assert rebuilt[fingerprint] == first[fingerprint], "a deleted store comes back with the same comparison"
+    assert rebuilt[fingerprint] == first[fingerprint], (
+        "a deleted store comes back with the same comparison"
+    )
     agree(root)
 
     set_params(root, deep_merge(original, {"train": {"learning_rate": 0.002}}))
@@ -137,7 +159,10 @@ def test_the_whole_life_of_a_study(repository: Path, tmp_path: Path) -> None:
     ours(root, "sync")
     run(root, "dvc", "push")
     both = shown(root)
-    assert sorted(format_plan["tags"]["current"] for format_plan in both.values()) == ["false", "true"]
+    assert sorted(format_plan["tags"]["current"] for format_plan in both.values()) == [
+        "false",
+        "true",
+    ]
     changed = outputs(root)
     agree(root)
 
@@ -154,7 +179,11 @@ def test_the_whole_life_of_a_study(repository: Path, tmp_path: Path) -> None:
 
     killed_training(root, original)
     assert "closed, no living process" in ours(root, "sync")
-    assert sorted(format_plan["status"] for format_plan in shown(root).values()) == ["FINISHED", "FINISHED", "KILLED"]
+    assert sorted(format_plan["status"] for format_plan in shown(root).values()) == [
+        "FINISHED",
+        "FINISHED",
+        "KILLED",
+    ]
     run(root, "git", "checkout", "-q", "--", "params.yaml")
 
     (older,) = set(both) - {fingerprint}
@@ -165,9 +194,14 @@ def killed_training(root: Path, original: dict) -> None:
     """Start a longer training and kill it once MLflow says that it runs."""
     set_params(root, deep_merge(original, {"train": {"epochs": 500}}))
     command = [sys.executable, "-m", "pipeline.stages", "train", NAME]
-    process = subprocess.Popen(command, cwd=root, env=clean_environment(), stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, cwd=root, env=clean_environment(), stdout=subprocess.DEVNULL
+    )
     end = time.monotonic() + 120
-    while not any(format_plan["status"] == "RUNNING" and format_plan["steps"] for format_plan in shown(root).values()):
+    while not any(
+        format_plan["status"] == "RUNNING" and format_plan["steps"]
+        for format_plan in shown(root).values()
+    ):
         assert time.monotonic() < end, "no running training was seen"
         time.sleep(0.5)
     os.kill(process.pid, signal.SIGKILL)
@@ -175,7 +209,9 @@ def killed_training(root: Path, original: dict) -> None:
     set_params(root, original)
 
 
-def restored_elsewhere(root: Path, second: Path, fingerprint: str, expected: dict[str, str]) -> None:
+def restored_elsewhere(
+    root: Path, second: Path, fingerprint: str, expected: dict[str, str]
+) -> None:
     """An older run, with parameters that no commit has, comes back in another clone, byte for byte."""
     run(root, "git", "clone", "-q", str(root), str(second))
     elsewhere = {"MLFLOW_TRACKING_URI": f"sqlite:///{root / 'mlflow.db'}"}
@@ -183,13 +219,31 @@ def restored_elsewhere(root: Path, second: Path, fingerprint: str, expected: dic
         runs = store.search_training_runs(store.connect(paths), "vae-cifar10")
     (wanted,) = [run.info.run_id for run in runs if run.data.tags["fingerprint"] == fingerprint]
     (second / "params.yaml").write_text((second / "params.yaml").read_text() + "\n")
-    assert "uncommitted work (params.yaml)" in ours(second, "restore", wanted, env=elsewhere, fails=True)
+    assert "uncommitted work (params.yaml)" in ours(
+        second, "restore", wanted, env=elsewhere, fails=True
+    )
     run(second, "git", "checkout", "-q", "--", "params.yaml")
-    assert "has no run nobody-9-9" in ours(second, "restore", "nobody-9-9", env=elsewhere, fails=True)
+    assert "has no run nobody-9-9" in ours(
+        second, "restore", "nobody-9-9", env=elsewhere, fails=True
+    )
     ours(second, "restore", wanted, env=elsewhere)
     assert read_yaml(second / "params.yaml")["train"]["learning_rate"] == 0.002
-    of_the_study = ("reports/report", "reports/summary", "reports/figures", "reports/study", "reports/translations")
-    kept = {path: digest for path, digest in outputs(second).items() if not path.startswith(of_the_study)}
+    of_the_study = (
+        "reports/report",
+        "reports/summary",
+        "reports/figures",
+        "reports/study",
+        "reports/translations",
+    )
+    kept = {
+        path: digest
+        for path, digest in outputs(second).items()
+        if not path.startswith(of_the_study)
+    }
     assert kept == {key: expected[key] for key in kept}
-    assert {"models/calibrated-2-0/weights.safetensors", f"reports/metrics/{NAME}.json"} <= set(kept)
-    assert f"train@{NAME}" not in run(second, "dvc", "status"), "DVC agrees that nothing need be trained"
+    assert {"models/calibrated-2-0/weights.safetensors", f"reports/metrics/{NAME}.json"} <= set(
+        kept
+    )
+    assert f"train@{NAME}" not in run(second, "dvc", "status"), (
+        "DVC agrees that nothing need be trained"
+    )

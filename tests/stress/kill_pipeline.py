@@ -22,15 +22,15 @@ from pathlib import Path
 import psutil
 from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment, outputs, write_mnist
 
-from pipeline.storage import dvc_lock
-from pipeline.workflow.workspace import create_workspace
-from pipeline.workflow.runner import repair_dvc_lock
-from pipeline.config.schema import deep_merge
+from pipeline.config.grid import deep_merge
 from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
+from pipeline.storage import dvc_lock
 from pipeline.storage.reading import read_json
 from pipeline.tracking import client
 from pipeline.tracking.sync import sync
+from pipeline.workflow.runner import repair_dvc_lock
+from pipeline.workflow.workspace import create_workspace
 
 # Long enough for kills to land inside the epochs, not only in the imports.
 EPOCHS = {"train": {"epochs": 100}, "variants": {"reference": {"train": {"epochs": 100}}}}
@@ -49,7 +49,9 @@ def new_study(root: Path) -> dict[str, float]:
     repro(study)
     whole = time.monotonic() - start
     stages = re.findall(r"^([\w@-]+) ", dvc(study, "stage", "list").stdout, re.M)
-    return {name: DVC_STARTS + read_json(Paths(study).duration(name))["seconds"] for name in stages} | {"": whole}
+    return {
+        name: DVC_STARTS + read_json(Paths(study).duration(name))["seconds"] for name in stages
+    } | {"": whole}
 
 
 def dvc(study: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -68,7 +70,9 @@ def repro(study: Path, *arguments: str) -> str:
     repair_dvc_lock(Paths(study))
     done = dvc(study, "repro", *arguments)
     if done.returncode:
-        raise AssertionError(f"dvc repro {' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}")
+        raise AssertionError(
+            f"dvc repro {' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}"
+        )
     return done.stdout
 
 
@@ -80,7 +84,11 @@ def kill_once(study: Path, stage: str, instant: float, way: str, after_checkpoin
         ["dvc", "repro", *target], cwd=study, env=clean_environment(), start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip  # one line for the command, one for its streams
-    while after_checkpoint and process.poll() is None and not list((study / ".runs").glob("*/epoch-*")):
+    while (
+        after_checkpoint
+        and process.poll() is None
+        and not list((study / ".runs").glob("*/epoch-*"))
+    ):
         time.sleep(0.01)
     try:
         process.wait(timeout=instant)
@@ -101,7 +109,9 @@ def forget(study: Path, stage: str) -> None:
     """Make DVC forget that it ever ran the stage (all of them: ""), or it would restore the outputs instead."""
     shutil.rmtree(study / ".dvc" / "cache" / "runs", ignore_errors=True)
     lock = Paths(study).dvc_lock
-    kept = {name: entry for name, entry in dvc_lock.entries(lock).items() if stage not in ("", name)}
+    kept = {
+        name: entry for name, entry in dvc_lock.entries(lock).items() if stage not in ("", name)
+    }
     dvc_lock.write(lock, kept)
 
 
@@ -114,9 +124,13 @@ def stages_of(pid: int) -> list[psutil.Process]:
 
 def compare(study: Path, expected: dict[str, str], what: str) -> None:
     found = outputs(study)
-    different = sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))
+    different = sorted(
+        key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key)
+    )
     if different:
-        raise AssertionError(f"after {what}: {len(different)} outputs differ, first {different[:5]}")
+        raise AssertionError(
+            f"after {what}: {len(different)} outputs differ, first {different[:5]}"
+        )
 
 
 def check_tracker(study: Path) -> None:
@@ -128,7 +142,9 @@ def check_tracker(study: Path) -> None:
     assert sorted(run.info.run_name for run in runs) == sorted(run.name for run in params.runs)
     for run in runs:
         assert run.info.status == "FINISHED", run.info
-        steps = [metric.step for metric in client.get_metric_history(run.info.run_id, store.STEP_METRIC)]
+        steps = [
+            metric.step for metric in client.get_metric_history(run.info.run_id, store.STEP_METRIC)
+        ]
         epochs = params.run(run.info.run_name).recipe.train.epochs
         assert steps == list(range(1, epochs + 1)), (run.info.run_name, steps)
 
@@ -158,7 +174,9 @@ def torture(kills: int, seed: int, root: Path) -> None:
     check_tracker(study)
     print(", ".join(f"{count} in {stage}" for stage, count in made.items()))
     print(f"trainings that went on from a checkpoint: {resumed}")
-    print(f"kills survived / kills made: {made.total()} / {kills}; MLflow has every run and every epoch once")
+    print(
+        f"kills survived / kills made: {made.total()} / {kills}; MLflow has every run and every epoch once"
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from pipeline import UserError
-from pipeline.config.schema import Config, deep_merge
+from pipeline.config.grid import Config, deep_merge
 from pipeline.config.loader import load_config
 from pipeline.storage.yaml_io import read_yaml
 
@@ -69,7 +69,10 @@ BAD = [
     ({"data__validation": 50_000}, ["validation is 50000", "1 to 49999"]),
     ({"data__train_images": 48_000}, ["train_images is 48000", "1 to 45000"]),
     ({"objective__variance": -1.0}, ["objective.variance"]),
-    ({"variants__calibrated": {"train": {"epoch": 1}}}, ["variants.calibrated.train.epoch", "unknown key"]),
+    (
+        {"variants__calibrated": {"train": {"epoch": 1}}},
+        ["variants.calibrated.train.epoch", "unknown key"],
+    ),
     ({"variants__calibrated": {"trian": {}}}, ["variants.calibrated.trian", "unknown key"]),
     ({"variants__calibrated": {"train": {"batch_size": 90_000}}}, ["variants.calibrated", "90000"]),
     ({"variants__reference": {"train": 3}}, ["variants.reference.train"]),
@@ -79,14 +82,17 @@ BAD = [
 
 
 @pytest.mark.parametrize(("changes", "expected"), BAD, ids=[str(changes) for changes, _ in BAD])
-def test_a_bad_value_is_named_with_what_is_allowed(tmp_path: Path, changes: dict, expected: list[str]) -> None:
+def test_a_bad_value_is_named_with_what_is_allowed(
+    tmp_path: Path, changes: dict, expected: list[str]
+) -> None:
     message = complaint(written(tmp_path, **changes))
     for words in expected:
         assert words in message
 
 
 @pytest.mark.parametrize(
-    "text", ["study: [", "a: b: c", "- 1\n- 2", "", "just words", "\t", "x: !!python/object:os.system 1"]
+    "text",
+    ["study: [", "a: b: c", "- 1\n- 2", "", "just words", "\t", "x: !!python/object:os.system 1"],
 )
 def test_what_is_not_a_mapping_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "params.yaml"
@@ -124,11 +130,15 @@ def test_a_variant_changes_only_what_it_names(params) -> None:
 def test_the_grid_is_the_product_in_the_order_of_the_file(params) -> None:
     names = [run.name for run in params.runs]
     assert names[:2] == ["reference-64-0", "reference-128-0"]
-    assert len(names) == len(params.study.variants) * len(params.study.latent_dims) * len(params.study.seeds)
+    assert len(names) == len(params.study.variants) * len(params.study.latent_dims) * len(
+        params.study.seeds
+    )
 
 
 def test_the_ablation_compares_every_variant_that_does_not_collapse(params) -> None:
-    changed = deep_merge(read_yaml(ROOT / "params.yaml"), read_yaml(ROOT / "pipeline" / "ablation.yaml"))
+    changed = deep_merge(
+        read_yaml(ROOT / "params.yaml"), read_yaml(ROOT / "pipeline" / "ablation.yaml")
+    )
     ablation = Config.model_validate(changed)
     assert set(ablation.study.variants) == set(params.variants) - {"reference"}
     assert ablation.report.baseline == "plain"
@@ -158,9 +168,13 @@ JUNK = st.one_of(
 
 
 @pytest.mark.fuzz
-@settings(max_examples=CASES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=CASES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(key=st.sampled_from(leaves(read_yaml(ROOT / "params.yaml"))), value=JUNK)
-def test_any_value_anywhere_validates_or_is_refused_clearly(tmp_path: Path, key: tuple, value: Any) -> None:
+def test_any_value_anywhere_validates_or_is_refused_clearly(
+    tmp_path: Path, key: tuple, value: Any
+) -> None:
     path = written(tmp_path, **{"__".join(map(str, key)): value})
     assert len(outcome(path).splitlines()) <= 2
 
@@ -169,9 +183,13 @@ YAML_TEXT = st.text(alphabet="abstudy: -[]{}#&*!|>'\"%@`\n\t0123.~\x00é", max_s
 
 
 @pytest.mark.fuzz
-@settings(max_examples=CASES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=CASES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(text=YAML_TEXT, at=st.floats(0, 1))
-def test_any_text_inserted_anywhere_validates_or_is_refused_clearly(tmp_path: Path, text: str, at: float) -> None:
+def test_any_text_inserted_anywhere_validates_or_is_refused_clearly(
+    tmp_path: Path, text: str, at: float
+) -> None:
     whole = (ROOT / "params.yaml").read_text()
     cut = int(at * len(whole))
     path = tmp_path / "params.yaml"

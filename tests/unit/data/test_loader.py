@@ -28,7 +28,9 @@ def test_more_than_there_is_cannot_be_split(validation: int, train_images: int |
         loader.train_val_split(1000, validation, train_images)
 
 
-def test_an_epoch_has_every_image_once_in_an_order_of_the_generator(small_images: np.ndarray) -> None:
+def test_an_epoch_has_every_image_once_in_an_order_of_the_generator(
+    small_images: np.ndarray,
+) -> None:
     images = torch.from_numpy(small_images)
     epoch = list(loader.iter_batches(images, 64, False, 0, generator()))
     assert [len(batch) for batch in epoch] == [64, 64, 64, 64, 44]
@@ -48,7 +50,9 @@ def test_each_image_is_one_of_torchvisions_crops_and_they_differ(small_images: n
         padded = tv.pad(image, [4, 4, 4, 4])
         crops = {(y, x): tv.crop(padded, y, x, 32, 32) for y in range(9) for x in range(9)}
         matches = [key for key, crop in crops.items() if torch.equal(crop, outcome)]
-        matches += [(*key, "flip") for key, crop in crops.items() if torch.equal(tv.hflip(crop), outcome)]
+        matches += [
+            (*key, "flip") for key, crop in crops.items() if torch.equal(tv.hflip(crop), outcome)
+        ]
         assert matches
         draws.add(matches[0])
     assert len(draws) > 25, "a batch must not share one crop"

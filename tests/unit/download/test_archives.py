@@ -58,8 +58,12 @@ def as_npm_package(path: Path, release: dict[str, bytes]) -> Path:
     return tar(path, members)
 
 
-def test_both_layouts_and_a_folder_give_the_same_records(tmp_path: Path, release: dict[str, bytes]) -> None:
-    official = tar(tmp_path / "a.tar.gz", {f"cifar-10-batches-bin/{n}": c for n, c in release.items()})
+def test_both_layouts_and_a_folder_give_the_same_records(
+    tmp_path: Path, release: dict[str, bytes]
+) -> None:
+    official = tar(
+        tmp_path / "a.tar.gz", {f"cifar-10-batches-bin/{n}": c for n, c in release.items()}
+    )
     (tmp_path / "unpacked").mkdir()
     for name, content in release.items():
         (tmp_path / "unpacked" / name).write_bytes(content)
@@ -99,7 +103,9 @@ def test_climbing_paths_are_refused(tmp_path: Path, name: str) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["a.tar.gz"]
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE]
+)
 def test_links_and_devices_are_refused(tmp_path: Path, kind: bytes) -> None:
     info = tarfile.TarInfo("data_batch_1.bin")
     info.type, info.linkname = kind, "/etc/passwd"
@@ -107,7 +113,9 @@ def test_links_and_devices_are_refused(tmp_path: Path, kind: bytes) -> None:
         archives.read_members(tar(tmp_path / "a.tar.gz", {}, info))
 
 
-def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bomb_is_refused_before_it_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(archives, "MAX_BYTES", 1000)
     with pytest.raises(UserError, match="larger than any"):
         archives.read_members(tar(tmp_path / "a.tar.gz", {"big.bin": bytes(2000)}))
@@ -129,7 +137,9 @@ def outcome(path: Path) -> dict[str, bytes] | str:
 
 
 @pytest.mark.fuzz
-def test_every_truncation_and_random_damage_is_refused_or_harmless(tmp_path: Path, release: dict[str, bytes]) -> None:
+def test_every_truncation_and_random_damage_is_refused_or_harmless(
+    tmp_path: Path, release: dict[str, bytes]
+) -> None:
     whole = tar(tmp_path / "whole.tar.gz", release).read_bytes()
     packed = as_npm_package(tmp_path / "packed.tgz", release).read_bytes()
     generator = np.random.default_rng(3)

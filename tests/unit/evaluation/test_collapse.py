@@ -6,7 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.evaluation.collapse import active_units_mask, diagnose_collapse, derangement, shuffle_gain
+from pipeline.evaluation.collapse import (
+    active_units_mask,
+    derangement,
+    diagnose_collapse,
+    shuffle_gain,
+)
 
 N, D = 2000, 40
 G = torch.Generator().manual_seed(0)
@@ -46,7 +51,11 @@ PLANTED = {
     "constant mu with a large variance of q": (FIXED * 5, DEAF, "collapsed"),
     "dead encoder, listening decoder": (torch.zeros(N, D), LISTENING, "collapsed"),
     "noise-only encoder, deaf decoder": (torch.randn(N, D, generator=G), DEAF, "collapsed"),
-    "noise-only encoder, listening decoder": (torch.randn(N, D, generator=G), LISTENING, "collapsed"),
+    "noise-only encoder, listening decoder": (
+        torch.randn(N, D, generator=G),
+        LISTENING,
+        "collapsed",
+    ),
     "decoder that ignores z": (X.clone(), DEAF, "collapsed"),
     "decoder that ignores a huge z": (100 * X, DEAF, "collapsed"),
     "decoder that ignores half a code": (first(20), DEAF, "collapsed"),
@@ -60,7 +69,11 @@ PLANTED = {
     "all alive with a tiny KL": (0.2 * X, lambda mu: LISTENING(5 * mu), "healthy"),
     "all alive with large codes": (10 * X, lambda mu: LISTENING(mu / 10), "healthy"),
     "all alive, noisy decoder": (X.clone(), decoder(torch.ones(D), noise=2.0), "healthy"),
-    "variance just above the threshold": (0.11 * X / X.std(0), lambda mu: LISTENING(mu / 0.11), "healthy"),
+    "variance just above the threshold": (
+        0.11 * X / X.std(0),
+        lambda mu: LISTENING(mu / 0.11),
+        "healthy",
+    ),
     "correlated dimensions": (X[:, :1].expand(N, D) + 0.2 * X, LISTENING, "healthy"),
 }
 

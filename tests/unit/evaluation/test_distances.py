@@ -6,7 +6,7 @@ import torch
 from scipy import linalg
 from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
 
-from pipeline.evaluation.distances import prdc_metrics, distances, frechet_distance, kernel_distance
+from pipeline.evaluation.distances import distances, frechet_distance, kernel_distance, prdc_metrics
 
 G = torch.Generator().manual_seed(0)
 A = torch.randn(600, 8, generator=G)
@@ -32,10 +32,14 @@ def test_kernel_distance_is_the_unbiased_mmd() -> None:
     def off_diagonal(k: torch.Tensor) -> float:
         return float((k.sum() - k.trace()) / (300 * 299))
 
-    expected = off_diagonal(kernel(a, a)) + off_diagonal(kernel(b, b)) - 2 * float(kernel(a, b).mean())
+    expected = (
+        off_diagonal(kernel(a, a)) + off_diagonal(kernel(b, b)) - 2 * float(kernel(a, b).mean())
+    )
     assert kernel_distance(a, b, seed=0) == pytest.approx(expected, rel=1e-3)
     assert kernel_distance(A, A.flip(0), seed=0) == pytest.approx(0, abs=0.2)
-    theirs = kid_features_to_metric(A, B, kid_subsets=50, kid_subset_size=500, kid_kernel="poly", verbose=False)
+    theirs = kid_features_to_metric(
+        A, B, kid_subsets=50, kid_subset_size=500, kid_kernel="poly", verbose=False
+    )
     assert kernel_distance(A, B, seed=0) == pytest.approx(theirs[KEY_METRIC_KID_MEAN], rel=0.05)
 
 
@@ -55,5 +59,7 @@ def test_fewer_modes_cost_recall_and_not_precision() -> None:
 
 def test_every_distance_is_named_after_the_set(capsys: pytest.CaptureFixture[str]) -> None:
     found = distances(A, B, "gmm", seed=0)
-    assert set(found) == {f"{key}_gmm" for key in ("fd", "kd", "precision", "recall", "density", "coverage")}
+    assert set(found) == {
+        f"{key}_gmm" for key in ("fd", "kd", "precision", "recall", "density", "coverage")
+    }
     assert capsys.readouterr().out == ""

@@ -7,7 +7,12 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from pipeline.evaluation.likelihood import bits_per_dim, iwae_bound, discretized_gaussian_log_likelihood, decoder_noise
+from pipeline.evaluation.likelihood import (
+    bits_per_dim,
+    decoder_noise,
+    discretized_gaussian_log_likelihood,
+    iwae_bound,
+)
 from pipeline.models.layers import init_weights
 from pipeline.models.pca import fit_pca, init_from_pca
 from pipeline.models.vae import VAE
@@ -18,9 +23,13 @@ NO_SCALE = torch.zeros(1, 1, 1, 1)
 
 @pytest.mark.parametrize("deviation", [0.0005, 0.03, 0.5])
 @pytest.mark.parametrize("mean", [-0.1, 0.0, 0.4, 1.0])
-def test_one_channel_has_the_probabilities_of_scipy_and_they_sum_to_one(deviation: float, mean: float) -> None:
+def test_one_channel_has_the_probabilities_of_scipy_and_they_sum_to_one(
+    deviation: float, mean: float
+) -> None:
     images = LEVELS.reshape(-1, 1, 1, 1)
-    logs = discretized_gaussian_log_likelihood(torch.full_like(images, mean), images, torch.tensor([[deviation]]), NO_SCALE).double()
+    logs = discretized_gaussian_log_likelihood(
+        torch.full_like(images, mean), images, torch.tensor([[deviation]]), NO_SCALE
+    ).double()
     edges = np.concatenate([[-np.inf], (np.arange(255) + 0.5) / 255, [np.inf]])
     expected = np.diff(norm.cdf(edges, mean, deviation))
     assert logs.exp().sum().item() == pytest.approx(1, abs=1e-4)
@@ -34,7 +43,9 @@ def test_channels_that_depend_on_each_other_sum_to_one_over_all_their_values() -
     images = torch.stack([first, second], -1).reshape(-1, 2, 1, 1)
     means = torch.tensor([0.3, 0.6]).reshape(1, 2, 1, 1).expand_as(images)
     for scale in (-1.0, 0.5):
-        logs = discretized_gaussian_log_likelihood(means, images, root, torch.full((1, 1, 1, 1), scale))
+        logs = discretized_gaussian_log_likelihood(
+            means, images, root, torch.full((1, 1, 1, 1), scale)
+        )
         assert logs.double().exp().sum().item() == pytest.approx(1, abs=1e-3)
 
 
@@ -57,7 +68,9 @@ def test_where_noise_is_much_wider_than_a_step_it_is_the_density_times_the_step(
 
 def test_far_tails_are_finite_and_still_fall() -> None:
     means = torch.tensor([0.52, 0.54, 0.56, 0.6, 0.9]).reshape(-1, 1, 1, 1)
-    logs = discretized_gaussian_log_likelihood(means, torch.full_like(means, 0.5), torch.tensor([[0.004]]), NO_SCALE)
+    logs = discretized_gaussian_log_likelihood(
+        means, torch.full_like(means, 0.5), torch.tensor([[0.004]]), NO_SCALE
+    )
     assert torch.isfinite(logs).all()
     assert (logs.diff() < 0).all()
 

@@ -13,7 +13,10 @@ IMAGES, PREDICTED = torch.rand(6, 3, 8, 8, generator=G), torch.rand(6, 3, 8, 8, 
 
 
 def test_squared_error_is_the_mean_over_pixels() -> None:
-    assert torch.allclose(reconstruction.mse_per_image(PREDICTED, IMAGES).mean(), functional.mse_loss(PREDICTED, IMAGES))
+    assert torch.allclose(
+        reconstruction.mse_per_image(PREDICTED, IMAGES).mean(),
+        functional.mse_loss(PREDICTED, IMAGES),
+    )
 
 
 def test_psnr_of_known_errors() -> None:
@@ -31,9 +34,15 @@ def test_cross_entropy_is_pytorchs_and_finite_at_the_ends() -> None:
 
 
 def test_entropy_is_the_least_cross_entropy() -> None:
-    assert reconstruction.binary_entropy(torch.tensor([0.0, 1.0, 0.5])).tolist() == pytest.approx([0, 0, math.log(2)])
+    assert reconstruction.binary_entropy(torch.tensor([0.0, 1.0, 0.5])).tolist() == pytest.approx(
+        [0, 0, math.log(2)]
+    )
     at_itself = reconstruction.bce_per_image(IMAGES.clamp(0.01, 0.99), IMAGES.clamp(0.01, 0.99))
-    assert torch.allclose(reconstruction.binary_entropy(IMAGES.clamp(0.01, 0.99)).flatten(1).mean(1), at_itself, atol=1e-5)
+    assert torch.allclose(
+        reconstruction.binary_entropy(IMAGES.clamp(0.01, 0.99)).flatten(1).mean(1),
+        at_itself,
+        atol=1e-5,
+    )
 
 
 def test_explained_information_runs_from_the_mean_image_to_the_floor() -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pipeline.evaluation.extract_features import extract_features, load_feature_extractor
 
 from pipeline import UserError
-from pipeline.evaluation.extract_features import load_feature_extractor, extract_features
 from pipeline.evaluation.samples import ReferenceFeatures, nearest_training_images
 from pipeline.storage.reading import read_tensors
 
@@ -17,10 +17,16 @@ def test_features_of_colour_and_grey_images_are_the_same_twice(small_images: np.
     extract = load_feature_extractor("efficientnet-lite0", None)
     first = extract_features(images, extract)
     assert first.shape == (6, 1280)
-    assert torch.equal(first, extract_features(images, load_feature_extractor("efficientnet-lite0", None)))
-    assert torch.allclose(first[3:], extract_features(images[3:], extract), atol=1e-4), "not of the batch"
+    assert torch.equal(
+        first, extract_features(images, load_feature_extractor("efficientnet-lite0", None))
+    )
+    assert torch.allclose(first[3:], extract_features(images[3:], extract), atol=1e-4), (
+        "not of the batch"
+    )
     grey = images[:, :1]
-    assert torch.allclose(extract_features(grey, extract), extract_features(grey.expand(-1, 3, -1, -1), extract))
+    assert torch.allclose(
+        extract_features(grey, extract), extract_features(grey.expand(-1, 3, -1, -1), extract)
+    )
 
 
 def test_inception_without_its_weights_is_one_clear_line(tmp_path: Path) -> None:
@@ -37,7 +43,9 @@ def test_copies_of_training_images_are_noticed() -> None:
     found = nearest_training_images(train[:50] + 1e-3, ReferenceFeatures(test, train))
     assert found.nearest.tolist() == list(range(50))
     assert found.distance_ratio < 0.05
-    assert nearest_training_images(new, ReferenceFeatures(test, train)).distance_ratio == pytest.approx(1, abs=0.1)
+    assert nearest_training_images(
+        new, ReferenceFeatures(test, train)
+    ).distance_ratio == pytest.approx(1, abs=0.1)
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:

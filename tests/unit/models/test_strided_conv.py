@@ -4,9 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.models.strided_conv import SMALL, Upsample, Downsample
+from pipeline.models.strided_conv import SMALL, Downsample, Upsample
 
-CASES = [(Downsample, nn.Conv2d, SMALL), (Upsample, nn.ConvTranspose2d, SMALL // 2), (Downsample, nn.Conv2d, 2 * SMALL)]
+CASES = [
+    (Downsample, nn.Conv2d, SMALL),
+    (Upsample, nn.ConvTranspose2d, SMALL // 2),
+    (Downsample, nn.Conv2d, 2 * SMALL),
+]
 
 
 @pytest.mark.parametrize(("ours", "torchs", "side"), CASES)

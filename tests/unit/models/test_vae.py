@@ -15,7 +15,9 @@ from pipeline.models.vae import VAE
 @pytest.mark.parametrize("channels", [[4], [4, 8], [4, 8, 8, 8, 8]])
 @pytest.mark.parametrize("refinement", [None, [4, 4]])
 @pytest.mark.parametrize("block", ["plain", "deeper", "residual"])
-def test_shapes(shape: list[int], channels: list[int], block: Block, refinement: list[int] | None) -> None:
+def test_shapes(
+    shape: list[int], channels: list[int], block: Block, refinement: list[int] | None
+) -> None:
     model = VAE(shape, 5, channels, "bernoulli", block, refinement)
     images = torch.rand(2, *shape)
     output = model(images, torch.zeros(2, 5))
@@ -29,7 +31,9 @@ def test_the_code_is_mu_plus_scaled_noise() -> None:
     model = VAE([3, 32, 32], 5, [4, 8], "gaussian")
     images, noise = torch.rand(2, 3, 32, 32), torch.randn(2, 5)
     mu, logvar = model.encode(images)
-    assert torch.allclose(model(images, noise).decoded, model.decode(mu + logvar.exp().sqrt() * noise), atol=1e-6)
+    assert torch.allclose(
+        model(images, noise).decoded, model.decode(mu + logvar.exp().sqrt() * noise), atol=1e-6
+    )
 
 
 def test_initial_weights_come_from_the_generator_alone_and_are_pytorchs_default() -> None:
@@ -41,7 +45,9 @@ def test_initial_weights_come_from_the_generator_alone_and_are_pytorchs_default(
 
     assert torch.equal(weights(3), weights(3))
     assert not torch.equal(weights(3), weights(4))
-    default = torch.cat([p.flatten() for p in VAE([3, 32, 32], 16, [16, 32], "gaussian").parameters()])
+    default = torch.cat(
+        [p.flatten() for p in VAE([3, 32, 32], 16, [16, 32], "gaussian").parameters()]
+    )
     assert weights(0).std().item() == pytest.approx(default.std().item(), rel=0.02)
     assert weights(0).abs().max().item() == pytest.approx(default.abs().max().item(), rel=0.02)
 
@@ -51,7 +57,9 @@ def test_principal_components_are_scikit_learns(small_images: np.ndarray) -> Non
     x = to_float(torch.from_numpy(small_images)).flatten(1).double().numpy()
     theirs = decomposition.PCA(n_components=40).fit(x)
     assert np.allclose(ours.mean, theirs.mean_, atol=1e-6)
-    assert np.allclose(ours.variances[:40], theirs.explained_variance_ * (len(x) - 1) / len(x), rtol=1e-3)
+    assert np.allclose(
+        ours.variances[:40], theirs.explained_variance_ * (len(x) - 1) / len(x), rtol=1e-3
+    )
     cosines = (ours.components[:40].numpy() * theirs.components_).sum(1)
     assert np.allclose(np.abs(cosines), 1, atol=1e-3)
 
@@ -72,10 +80,14 @@ def test_a_vae_that_starts_from_pca_is_probabilistic_pca(small_images: np.ndarra
     m = weights.T @ weights + noise * torch.eye(20)
     expected = (x.flatten(1).double() - fitted.mean) @ weights @ torch.linalg.inv(m)
     assert torch.allclose(mu.double(), expected, atol=1e-3)
-    assert torch.allclose(logvar[0].exp().double(), noise * torch.linalg.inv(m).diagonal(), rtol=1e-3)
+    assert torch.allclose(
+        logvar[0].exp().double(), noise * torch.linalg.inv(m).diagonal(), rtol=1e-3
+    )
     assert torch.allclose(decoded, fitted.mean + expected @ weights.T, atol=1e-3)
 
 
 def test_a_vae_without_a_linear_path_cannot_start_from_pca(small_images: np.ndarray) -> None:
     with pytest.raises(ValueError, match="linear path"):
-        init_from_pca(VAE([3, 32, 32], 5, [4], "gaussian"), fit_pca(torch.from_numpy(small_images[:50])))
+        init_from_pca(
+            VAE([3, 32, 32], 5, [4], "gaussian"), fit_pca(torch.from_numpy(small_images[:50]))
+        )

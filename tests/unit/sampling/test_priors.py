@@ -7,7 +7,9 @@ from pipeline.sampling.priors import fit_gmm_prior, fit_two_stage_prior
 
 G = torch.Generator().manual_seed(0)
 # Two clouds: a standard normal would be far off.
-CODES = torch.cat([torch.randn(1500, 4, generator=G) * 0.3 - 2, torch.randn(1500, 4, generator=G) * 0.5 + 1])
+CODES = torch.cat(
+    [torch.randn(1500, 4, generator=G) * 0.3 - 2, torch.randn(1500, 4, generator=G) * 0.5 + 1]
+)
 TO_NORMAL = frechet_distance(CODES, torch.randn(3000, 4, generator=G))
 
 
@@ -15,7 +17,9 @@ def test_the_mixture_has_both_clouds() -> None:
     drawn = fit_gmm_prior(CODES, seed=0).draw(3000, torch.Generator().manual_seed(1))
     assert frechet_distance(CODES, drawn) < 0.02 * TO_NORMAL
     assert abs((drawn[:, 0] < -0.5).float().mean() - 0.5) < 0.05
-    assert not ((drawn[:, 0] > -0.9) & (drawn[:, 0] < -0.6)).float().mean() > 0.02, "nothing lies between them"
+    assert not ((drawn[:, 0] > -0.9) & (drawn[:, 0] < -0.6)).float().mean() > 0.02, (
+        "nothing lies between them"
+    )
 
 
 def test_few_codes_get_few_components() -> None:
@@ -29,6 +33,9 @@ def test_the_second_stage_comes_closer_than_the_standard_normal() -> None:
 
 
 def test_both_are_the_same_twice() -> None:
-    for fit in (lambda: fit_gmm_prior(CODES, 0), lambda: fit_two_stage_prior(CODES, 2, torch.Generator().manual_seed(0))):
+    for fit in (
+        lambda: fit_gmm_prior(CODES, 0),
+        lambda: fit_two_stage_prior(CODES, 2, torch.Generator().manual_seed(0)),
+    ):
         first, second = (fit().draw(5, torch.Generator().manual_seed(1)) for _ in range(2))
         assert torch.equal(first, second)

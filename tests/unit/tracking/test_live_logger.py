@@ -14,15 +14,17 @@ import pytest
 from conftest import ROOT
 from mlflow import MlflowClient
 
-from pipeline.config.schema import Config
+from pipeline.config.grid import Config, flatten_dict
 from pipeline.config.paths import Paths
-from pipeline.tracking import live_logger, client
 from pipeline.config.run_record import RunRecord
-from pipeline.config.schema import flatten_dict
-from pipeline.tracking.live_logger import mirror_training
+from pipeline.tracking import client, live_logger
 from pipeline.tracking.client import get_client, search_training_runs
+from pipeline.tracking.live_logger import mirror_training
 
-EPOCHS = [{"epoch": n, "train_total_loss": 1.0 / n, "train_kl": 0.5, "validation_kl": 0.5} for n in (1, 2, 3)]
+EPOCHS = [
+    {"epoch": n, "train_total_loss": 1.0 / n, "train_kl": 0.5, "validation_kl": 0.5}
+    for n in (1, 2, 3)
+]
 
 
 @pytest.fixture
@@ -58,12 +60,16 @@ def test_a_training_is_a_finished_run_with_every_epoch(record: RunRecord) -> Non
     assert run.data.tags["dataset_sha256"] == "d" * 64
     assert run.data.tags["git_dirty"] in ("true", "false")
     assert run.inputs.dataset_inputs[0].dataset.digest == "d" * 36
-    assert next(iter(run.data.metrics)) == "validation_kl", "the UI's comparisons open on the headline"
+    assert next(iter(run.data.metrics)) == "validation_kl", (
+        "the UI's comparisons open on the headline"
+    )
     assert run.data.metrics["system/system_memory_usage_megabytes"] > 0
     assert (record.paths.root / "mlflow.db").exists()
 
 
-def test_a_resumed_and_a_forced_run_write_to_the_same_run_each_epoch_once(record: RunRecord) -> None:
+def test_a_resumed_and_a_forced_run_write_to_the_same_run_each_epoch_once(
+    record: RunRecord,
+) -> None:
     def interrupted() -> None:
         with mirror_training(record, []) as log:
             log(EPOCHS[0])
@@ -83,7 +89,9 @@ def test_a_resumed_and_a_forced_run_write_to_the_same_run_each_epoch_once(record
 
 def test_another_fingerprint_is_another_run(record: RunRecord) -> None:
     for fingerprint in ("a" * 32, "b" * 32):
-        with mirror_training(record.__class__(**vars(record) | {"fingerprint": fingerprint}), []) as log:
+        with mirror_training(
+            record.__class__(**vars(record) | {"fingerprint": fingerprint}), []
+        ) as log:
             log(EPOCHS[0])
     client = get_client(record.paths)
     assert len(search_training_runs(client, "test")) == 2
@@ -95,7 +103,9 @@ def test_a_failing_training_is_a_failed_run_and_its_error_goes_on(record: RunRec
     assert only_run(record)[1].info.status == "FAILED"
 
 
-@pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "sqlite:////proc/nowhere/mlflow.db", "nonsense://x"])
+@pytest.mark.parametrize(
+    "uri", ["http://127.0.0.1:9", "sqlite:////proc/nowhere/mlflow.db", "nonsense://x"]
+)
 def test_a_tracker_that_cannot_be_reached_is_said_once_and_stops_nothing(
     record: RunRecord, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], uri: str
 ) -> None:
@@ -107,7 +117,9 @@ def test_a_tracker_that_cannot_be_reached_is_said_once_and_stops_nothing(
     assert capsys.readouterr().out.count("MLflow could not be written") == 1
 
 
-def test_a_store_of_rubbish_stops_nothing(record: RunRecord, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_store_of_rubbish_stops_nothing(
+    record: RunRecord, capsys: pytest.CaptureFixture[str]
+) -> None:
     (record.paths.root / "mlflow.db").write_bytes(b"not a database" * 100)
     with mirror_training(record, []) as log:
         log(EPOCHS[0])
@@ -163,7 +175,9 @@ def test_a_server_that_refuses_breaks_lies_or_dawdles_never_makes_a_step_wait(
     assert capsys.readouterr().out.count("MLflow could not be written") == 1
 
 
-def test_a_locked_database_is_said_and_stops_nothing(record: RunRecord, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_locked_database_is_said_and_stops_nothing(
+    record: RunRecord, capsys: pytest.CaptureFixture[str]
+) -> None:
     with mirror_training(record, []) as log:
         log(EPOCHS[0])
     database = sqlite3.get_client(record.paths.root / "mlflow.db", isolation_level=None)
@@ -185,11 +199,16 @@ def test_nested_parameters_become_dotted() -> None:
 
 @pytest.mark.slow
 def test_a_full_disk_under_the_store_is_said_and_sync_adds_the_rest(
-    record: RunRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    record: RunRecord,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], capture_output=True
+    ).returncode:
         pytest.skip("mounting a small disk needs root")
     try:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{disk / 'mlflow.db'}")
@@ -201,7 +220,10 @@ def test_a_full_disk_under_the_store_is_said_and_sync_adds_the_rest(
                 file.write(bytes(4096))
         with mirror_training(record, []) as log:
             for epoch in range(2, 400):
-                log({"epoch": epoch, "train_total_loss": 0.5} | {f"metric_{n}": 1.0 for n in range(40)})
+                log(
+                    {"epoch": epoch, "train_total_loss": 0.5}
+                    | {f"metric_{n}": 1.0 for n in range(40)}
+                )
         assert capsys.readouterr().out.count("MLflow could not be written") == 1
         filler.unlink()
         with mirror_training(record, EPOCHS) as log:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.training.checkpoint import load_model
-from pipeline.config.schema import Config
+from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
 from pipeline.tracking import client
 from pipeline.tracking.sync import sync
+from pipeline.training.checkpoint import load_model
 
 LOADED = """
 import sys, numpy, torch
@@ -28,9 +28,15 @@ for batch in (1, 2, 5):
 def aliases(paths: Paths) -> dict[str, str]:
     """Run name by alias."""
     client = store.connect(paths)
-    names = {run.info.run_id: run.info.run_name for run in store.search_training_runs(client, "vae-cifar10")}
+    names = {
+        run.info.run_id: run.info.run_name
+        for run in store.search_training_runs(client, "vae-cifar10")
+    }
     found = client.get_registered_model("vae-cifar10").aliases
-    return {alias: names[client.get_model_version("vae-cifar10", version).run_id] for alias, version in found.items()}
+    return {
+        alias: names[client.get_model_version("vae-cifar10", version).run_id]
+        for alias, version in found.items()
+    }
 
 
 def set_metrics(paths: Paths, run: str, **values: object) -> None:
@@ -39,22 +45,38 @@ def set_metrics(paths: Paths, run: str, **values: object) -> None:
 
 
 @pytest.mark.slow
-def test_the_decoder_loads_without_this_code_for_any_batch(study: tuple[Config, Paths], tmp_path: Path) -> None:
+def test_the_decoder_loads_without_this_code_for_any_batch(
+    study: tuple[Config, Paths], tmp_path: Path
+) -> None:
     params, paths = study
     sync(params, paths)
     client = store.connect(paths)
-    (run,) = [run for run in store.search_training_runs(client, "vae-cifar10") if run.info.run_name == "calibrated-2-0"]
+    (run,) = [
+        run
+        for run in store.search_training_runs(client, "vae-cifar10")
+        if run.info.run_name == "calibrated-2-0"
+    ]
     model = client.get_logged_model(run.outputs.model_outputs[0].model_id)
     program = next(Path(model.artifact_location.removeprefix("file://")).rglob("*.pt2"))
     z = np.random.default_rng(0).standard_normal((5, 2)).astype(np.float32)
     np.save(tmp_path / "z.npy", z)
-    command = [sys.executable, "-I", "-c", LOADED, str(program), str(tmp_path / "z.npy"), str(tmp_path / "images")]
+    command = [
+        sys.executable,
+        "-I",
+        "-c",
+        LOADED,
+        str(program),
+        str(tmp_path / "z.npy"),
+        str(tmp_path / "images"),
+    ]
     subprocess.run(command, cwd=tmp_path, check=True)
     ours, _ = load_model(paths.model("calibrated-2-0"))
     with torch.no_grad():
         expected = ours.to_pixels(ours.decode(torch.from_numpy(z))).numpy()
     for batch in (1, 2, 5):
-        np.testing.assert_allclose(np.load(tmp_path / f"images-{batch}.npy"), expected[:batch], atol=1e-5)
+        np.testing.assert_allclose(
+            np.load(tmp_path / f"images-{batch}.npy"), expected[:batch], atol=1e-5
+        )
     assert "mlflow.pytorch" in (program.parent.parent / "MLmodel").read_text()
     assert (program.parent.parent / "input_example.json").exists()
 
@@ -68,7 +90,9 @@ def test_the_champion_is_the_best_that_did_not_collapse(study: tuple[Config, Pat
     set_metrics(paths, "reference-2-0", psnr_db=99.0, collapsed=0)
     assert sync(params, paths).champion == "reference-2-0"
     assert aliases(paths) == {"champion": "reference-2-0", "previous": "calibrated-2-0"}
-    least = params.model_copy(update={"tracking": params.tracking.model_copy(update={"champion_is_least": True})})
+    least = params.model_copy(
+        update={"tracking": params.tracking.model_copy(update={"champion_is_least": True})}
+    )
     assert sync(least, paths).champion == "calibrated-2-0"
     assert aliases(paths) == {"champion": "calibrated-2-0", "previous": "reference-2-0"}
 
@@ -78,6 +102,8 @@ def test_no_run_is_crowned_where_none_qualifies(study: tuple[Config, Paths], met
     params, paths = study
     for run in params.runs:
         set_metrics(paths, run.name, collapsed=int(metric == "psnr_db"))
-    wanted = params.model_copy(update={"tracking": params.tracking.model_copy(update={"champion_metric": metric})})
+    wanted = params.model_copy(
+        update={"tracking": params.tracking.model_copy(update={"champion_metric": metric})}
+    )
     assert sync(wanted, paths).champion is None
     assert store.connect(paths).search_registered_models() == []

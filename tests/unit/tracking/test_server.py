@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from servers import free_port, mlflow_server, stop, wait_until
 
-from pipeline.config.schema import Config
+from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
-from pipeline.tracking import live_logger, client
 from pipeline.config.run_record import load_run_record
+from pipeline.tracking import client, live_logger
 from pipeline.tracking.live_logger import mirror_training
 from pipeline.tracking.sync import sync
 
@@ -18,14 +18,18 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+def server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
     """A function that starts the server on one port and one database, again if need be."""
     port = free_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     running: list[subprocess.Popen[bytes]] = []
 
     def start() -> subprocess.Popen[bytes]:
-        running.append(mlflow_server(port, f"sqlite:///{tmp_path / 'server.db'}", str(tmp_path / "store"), {}))
+        running.append(
+            mlflow_server(port, f"sqlite:///{tmp_path / 'server.db'}", str(tmp_path / "store"), {})
+        )
         return running[-1]
 
     yield start
@@ -34,7 +38,10 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 
 
 def test_a_server_that_dies_halfway_gets_the_rest_from_sync(
-    study: tuple[Config, Paths], server: Callable, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    study: tuple[Config, Paths],
+    server: Callable,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     params, paths = study
     monkeypatch.setitem(store.HTTP_LIMITS, "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -65,4 +72,6 @@ def test_a_server_that_dies_halfway_gets_the_rest_from_sync(
         assert run.info.status == "FINISHED"
         assert run.info.artifact_uri.startswith("mlflow-artifacts:")
         local = client.download_artifacts(run.info.run_id, "model/model.json", str(paths.root))
-        assert Path(local).read_text() == (paths.model(run.info.run_name) / "model.json").read_text()
+        assert (
+            Path(local).read_text() == (paths.model(run.info.run_name) / "model.json").read_text()
+        )

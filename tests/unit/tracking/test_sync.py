@@ -7,12 +7,11 @@ import pytest
 from mlflow.entities import Run as MlflowRun
 
 from pipeline import UserError
-from pipeline.storage.locks import run_lock
-from pipeline.config.schema import Config
+from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
+from pipeline.config.run_record import RunRecord, load_run_record
+from pipeline.storage.locks import run_lock
 from pipeline.tracking import client
-from pipeline.config.run_record import RunRecord
-from pipeline.config.run_record import load_run_record
 from pipeline.tracking.live_logger import mirror_training
 from pipeline.tracking.sync import sync
 
@@ -21,7 +20,10 @@ Study = tuple[Config, Paths]
 
 def runs(study: Study) -> dict[str, MlflowRun]:
     client = store.connect(study[1])
-    return {run.info.run_name: run for run in store.search_training_runs(client, study[0].tracking.experiment)}
+    return {
+        run.info.run_name: run
+        for run in store.search_training_runs(client, study[0].tracking.experiment)
+    }
 
 
 def everything(study: Study) -> dict:
@@ -32,7 +34,10 @@ def everything(study: Study) -> dict:
         run_id = run.info.run_id
         # What the machine was doing is known to the monitor alone, while a training goes on.
         measured = [key for key in run.data.metrics if not key.startswith("system/")]
-        history = {key: [(m.step, m.value) for m in client.get_metric_history(run_id, key)] for key in measured}
+        history = {
+            key: [(m.step, m.value) for m in client.get_metric_history(run_id, key)]
+            for key in measured
+        }
         places = ("model", "pictures", "dimensions")
         files = {item.path for place in places for item in client.list_artifacts(run_id, place)}
         kept = ("fingerprint", "collapse", "current", "dvc_stage")
@@ -50,10 +55,16 @@ def test_a_deleted_store_is_rebuilt_in_full(study: Study, trained: Study) -> Non
         assert status == "FINISHED"
         assert tags.pop("current") == "true"
         assert (parameters, history, files, tags) == original[name][1:]
-        assert {"model/weights.safetensors", "pictures/samples_normal.png", "pictures/loss_curves.png"} <= files
+        assert {
+            "model/weights.safetensors",
+            "pictures/samples_normal.png",
+            "pictures/loss_curves.png",
+        } <= files
         metrics = json.loads(paths.metrics(name).read_text())
         assert {key: values[-1][1] for key, values in history.items() if key in metrics} == {
-            key: pytest.approx(value) for key, value in metrics.items() if not isinstance(value, str)
+            key: pytest.approx(value)
+            for key, value in metrics.items()
+            if not isinstance(value, str)
         }
 
 
@@ -91,7 +102,9 @@ def test_a_stale_running_run_is_closed_with_its_true_state(study: Study) -> None
     assert sorted(sync(*study).closed) == ["reference-2-0", "reference-2-0"]
     client = store.connect(study[1])
     found = store.search_training_runs(client, "vae-cifar10")
-    states = {run.data.tags["fingerprint"]: (run.info.status, run.data.tags["current"]) for run in found}
+    states = {
+        run.data.tags["fingerprint"]: (run.info.status, run.data.tags["current"]) for run in found
+    }
     assert states["a" * 32] == ("KILLED", "false")
     assert ("FINISHED", "true") in states.values()
 
@@ -121,7 +134,9 @@ def test_a_run_of_another_machine_is_left_alone(study: Study) -> None:
 def test_untrained_runs_are_named_and_removed_ones_lose_their_mark(study: Study) -> None:
     params, paths = study
     sync(params, paths)
-    fewer = params.model_copy(update={"study": params.study.model_copy(update={"variants": ["calibrated"]})})
+    fewer = params.model_copy(
+        update={"study": params.study.model_copy(update={"variants": ["calibrated"]})}
+    )
     sync(fewer, paths)
     assert {name: run.data.tags["current"] for name, run in runs(study).items()} == {
         "reference-2-0": "false",
@@ -131,11 +146,15 @@ def test_untrained_runs_are_named_and_removed_ones_lose_their_mark(study: Study)
     assert sync(fewer, paths).missing == ["calibrated-2-0"]
 
 
-def test_damaged_files_and_an_absent_store_are_one_clear_line(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damaged_files_and_an_absent_store_are_one_clear_line(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
     params, paths = study
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setitem(store.HTTP_LIMITS, "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(UserError, match=r"MLflow at http://127\.0\.0\.1:9 cannot be brought up to date"):
+    with pytest.raises(
+        UserError, match=r"MLflow at http://127\.0\.0\.1:9 cannot be brought up to date"
+    ):
         sync(params, paths)
     (paths.model("reference-2-0") / "model.json").write_text("{}")
     with pytest.raises(UserError, match=r"model\.json cannot be used"):

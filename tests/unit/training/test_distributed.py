@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment
 
-from pipeline.workflow.workspace import create_workspace
-from pipeline.training.checkpoint import load_model
-from pipeline.config.schema import deep_merge
+from pipeline.config.grid import deep_merge
 from pipeline.config.paths import Paths
 from pipeline.tracking import client
+from pipeline.training.checkpoint import load_model
+from pipeline.workflow.workspace import create_workspace
 
 pytestmark = pytest.mark.slow
 RUNS = ("reference-2-0", "calibrated-2-0")
@@ -21,10 +21,18 @@ RUNS = ("reference-2-0", "calibrated-2-0")
 
 def trained_by(processes: int, root: Path, source: Path, command: list[str]) -> Paths:
     # In fp32: a sum of two halves rounds otherwise than a whole one, and bf16 would magnify that beyond the tolerance.
-    changes = {"data": {"source": str(source)}, "train": {"processes": processes, "precision": "fp32"}}
+    changes = {
+        "data": {"source": str(source)},
+        "train": {"processes": processes, "precision": "fp32"},
+    }
     create_workspace(ROOT, root, deep_merge(SMALL, changes), DVC_CONFIG)
-    for stage in ([sys.executable, "-m", "pipeline.stages", "fetch"], *([*command, "train", run] for run in RUNS)):
-        done = subprocess.run(stage, cwd=root, env=clean_environment(), capture_output=True, text=True, timeout=300)
+    for stage in (
+        [sys.executable, "-m", "pipeline.stages", "fetch"],
+        *([*command, "train", run] for run in RUNS),
+    ):
+        done = subprocess.run(
+            stage, cwd=root, env=clean_environment(), capture_output=True, text=True, timeout=300
+        )
         assert done.returncode == 0, done.stdout + done.stderr
     return Paths(root)
 
@@ -32,7 +40,15 @@ def trained_by(processes: int, root: Path, source: Path, command: list[str]) -> 
 @pytest.mark.parametrize("launcher", ["python", "torchrun"])
 def test_two_processes_train_as_one(launcher: str, tmp_path: Path, mnist_root: Path) -> None:
     stage = [sys.executable, "-m", "pipeline.stages"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "pipeline.stages"]
+    torchrun = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "pipeline.stages",
+    ]
     one = trained_by(1, tmp_path / "one", mnist_root, stage)
     two = trained_by(2, tmp_path / "two", mnist_root, stage if launcher == "python" else torchrun)
     for run in RUNS:

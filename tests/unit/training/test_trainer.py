@@ -9,13 +9,27 @@ import torch
 from conftest import CASES, ROOT
 
 from pipeline import UserError
-from pipeline.training import checkpoint
+from pipeline.config.loader import load_config
+from pipeline.config.schema import (
+    Config,
+    LossConfig,
+    RecipeConfig,
+    RunConfig,
+    TrainConfig,
+    deep_merge,
+)
 from pipeline.data import loader
 from pipeline.models.layers import init_weights
 from pipeline.models.vae import VAE
-from pipeline.config.schema import LossConfig, Config, RecipeConfig, RunConfig, TrainConfig, deep_merge
-from pipeline.config.loader import load_config
-from pipeline.training.trainer import TrainState, init_weights_for_run, build_train_state, fit, make_train_state, validate
+from pipeline.training import checkpoint
+from pipeline.training.trainer import (
+    TrainState,
+    build_train_state,
+    fit,
+    init_weights_for_run,
+    make_train_state,
+    validate,
+)
 
 GAUSSIAN = LossConfig(likelihood="gaussian", variance="optimal", reduction="sum", beta=1.0)
 BERNOULLI = LossConfig(likelihood="bernoulli", variance="optimal", reduction="mean", beta=1.0)
@@ -33,7 +47,9 @@ def settings(**changes: object) -> TrainConfig:
     return TrainConfig.model_validate(values | changes)
 
 
-def untrained(train: TrainConfig, likelihood: str = "gaussian", refined: bool = False) -> TrainState:
+def untrained(
+    train: TrainConfig, likelihood: str = "gaussian", refined: bool = False
+) -> TrainState:
     parts = {"refinement": [8, 8], "covariance": "local"} if refined else {}
     model = VAE([3, 32, 32], 6, [8, 8], likelihood, **parts)
     init_weights(model, torch.Generator().manual_seed(0))
@@ -50,7 +66,10 @@ def images(small_images: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def run(
-    state: TrainState, images: tuple[torch.Tensor, torch.Tensor], train: TrainConfig, objective: LossConfig = GAUSSIAN
+    state: TrainState,
+    images: tuple[torch.Tensor, torch.Tensor],
+    train: TrainConfig,
+    objective: LossConfig = GAUSSIAN,
 ) -> TrainState:
     for _ in fit(state, *images, objective, train, seed=0):
         pass
@@ -67,7 +86,9 @@ def test_the_same_run_twice_is_the_same_bytes(images: tuple, precision: str) -> 
 
 @pytest.mark.parametrize("stopped_after", [1, 2, 3])
 @pytest.mark.parametrize("kind", ["plateau", "cosine"])
-def test_a_killed_run_resumes_to_the_same_bytes(images: tuple, tmp_path: Path, kind: str, stopped_after: int) -> None:
+def test_a_killed_run_resumes_to_the_same_bytes(
+    images: tuple, tmp_path: Path, kind: str, stopped_after: int
+) -> None:
     train = settings(scheduler=PLATEAU | {"kind": kind}, linear_rate=0.1)
     undisturbed = run(untrained(train, refined=True), images, train)
     killed = untrained(train, refined=True)
@@ -105,17 +126,24 @@ def test_the_cosine_warms_up_and_ends_at_zero_in_both_groups(images: tuple) -> N
 def test_every_shipped_variant_trains_and_its_weights_rebuild_it(
     images: tuple, params: Config, tmp_path: Path, variant: str
 ) -> None:
-    changes = {"data": {"validation": 50, "train_images": 250}, "train": {"epochs": 1, "batch_size": 50}}
+    changes = {
+        "data": {"validation": 50, "train_images": 250},
+        "train": {"epochs": 1, "batch_size": 50},
+    }
     recipe = RecipeConfig.model_validate(deep_merge(params.recipe(variant).model_dump(), changes))
     cell = RunConfig(variant=variant, latent_dim=4, seed=0, recipe=recipe)
-    state = init_weights_for_run(build_train_state(cell, [3, 32, 32], 5, torch.device("cpu")), cell, images[0])
+    state = init_weights_for_run(
+        build_train_state(cell, [3, 32, 32], 5, torch.device("cpu")), cell, images[0]
+    )
     (epoch,) = fit(state, *images, recipe.objective, recipe.train, seed=0)
     assert all(math.isfinite(value) for value in epoch.metrics.values())
     checkpoint.save_model(tmp_path, state.model, {})
     rebuilt, _ = checkpoint.load_model(tmp_path)
     with torch.inference_mode():
         x = loader.to_float(images[1])
-        assert torch.equal(rebuilt.decode(rebuilt.encode(x)[0]), state.model.decode(state.model.encode(x)[0]))
+        assert torch.equal(
+            rebuilt.decode(rebuilt.encode(x)[0]), state.model.decode(state.model.encode(x)[0])
+        )
 
 
 def test_foreign_and_torn_checkpoints_are_ignored_with_a_warning(
@@ -158,12 +186,16 @@ def test_no_altered_checkpoint_or_model_is_loaded(images: tuple, tmp_path: Path)
             content[generator.integers(len(content))] ^= 1 << generator.integers(8)
         target.write_bytes(content)
         if target == path:
-            assert not checkpoint.load_latest_checkpoint(tmp_path / "state", "abc", untrained(train))
+            assert not checkpoint.load_latest_checkpoint(
+                tmp_path / "state", "abc", untrained(train)
+            )
         else:
             with pytest.raises(UserError, match="no usable model"):
                 checkpoint.load_model(tmp_path / "model")
         target.write_bytes(whole)
-    assert checkpoint.load_latest_checkpoint(tmp_path / "state", "abc", untrained(train)), "the whole one is"
+    assert checkpoint.load_latest_checkpoint(tmp_path / "state", "abc", untrained(train)), (
+        "the whole one is"
+    )
 
 
 def test_only_the_last_two_checkpoints_are_kept(images: tuple, tmp_path: Path) -> None:
@@ -198,9 +230,15 @@ def test_every_epoch_reports_each_term_and_they_add_up(images: tuple) -> None:
     (epoch,) = fit(untrained(train, "bernoulli"), *images, BERNOULLI, train, seed=0)
     m = epoch.metrics
     for part in ("train", "validation"):
-        assert m[f"{part}_total_loss"] == pytest.approx(m[f"{part}_reconstruction_per_dim"] + m[f"{part}_kl"], rel=1e-5)
-        assert m[f"{part}_reconstruction"] == pytest.approx(3072 * m[f"{part}_reconstruction_per_dim"])
-        assert m[f"{part}_negative_elbo"] == pytest.approx(m[f"{part}_reconstruction"] + m[f"{part}_kl"])
+        assert m[f"{part}_total_loss"] == pytest.approx(
+            m[f"{part}_reconstruction_per_dim"] + m[f"{part}_kl"], rel=1e-5
+        )
+        assert m[f"{part}_reconstruction"] == pytest.approx(
+            3072 * m[f"{part}_reconstruction_per_dim"]
+        )
+        assert m[f"{part}_negative_elbo"] == pytest.approx(
+            m[f"{part}_reconstruction"] + m[f"{part}_kl"]
+        )
     assert {"epoch", "learning_rate", "grad_norm", "train_mu_mean", "train_logvar_mean"} <= m.keys()
     assert epoch.images_per_second > 0
 
@@ -214,7 +252,8 @@ def test_training_improves_and_the_plateau_lowers_the_learning_rate(images: tupl
     worse = [
         i
         for i in range(1, 12)
-        if history[i]["validation_total_loss"] >= min(r["validation_total_loss"] for r in history[:i])
+        if history[i]["validation_total_loss"]
+        >= min(r["validation_total_loss"] for r in history[:i])
     ]
     assert all(rates[i + 1] < rates[i] for i in worse if i < 11)
 
@@ -233,7 +272,9 @@ def test_a_diverging_run_stops_at_once(images: tuple) -> None:
     train = settings(learning_rate=1e6, clip_grad_norm=1e30, epochs=50)
     steps = []
     with pytest.raises(UserError, match=r"diverged.*learning_rate"):
-        for _ in fit(untrained(train), *images, GAUSSIAN, train, seed=0, on_step=lambda: steps.append(1)):
+        for _ in fit(
+            untrained(train), *images, GAUSSIAN, train, seed=0, on_step=lambda: steps.append(1)
+        ):
             pass
     assert len(steps) < 30
 

@@ -2,17 +2,19 @@
 
 import shutil
 
+from pipeline.config.grid import Config
+from pipeline.config.paths import Paths
 from pipeline.storage import dvc_lock
 from pipeline.storage.locks import run_lock
-from pipeline.config.schema import Config
-from pipeline.config.paths import Paths
 from pipeline.workflow.prune import find_stale, remove
 
 Study = tuple[Config, Paths]
 OLD = "reference-3-0"
 
 
-def test_what_the_grid_lost_is_found_and_removed_and_the_rest_stays(study: Study, trained: Study) -> None:
+def test_what_the_grid_lost_is_found_and_removed_and_the_rest_stays(
+    study: Study, trained: Study
+) -> None:
     params, paths = study
     (paths.root / "data").symlink_to(trained[1].root / "data")
     assert not any(find_stale(params, paths)), "a study without leftovers has none"

@@ -1,0 +1,1 @@
+"""Where datasets come from: apart, so that an edit of a downloader retrains nothing."""

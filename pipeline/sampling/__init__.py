@@ -1,0 +1,1 @@
+"""Codes drawn from priors, and the images that a trained model makes of them."""

@@ -1,0 +1,52 @@
+"""Codes to images: samples of every prior, reconstructions, paths between two images."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.config.schema import SampleConfig
+from pipeline.data.images import to_uint8
+from pipeline.data.loader import to_float
+from pipeline.models.vae import VAE
+from pipeline.sampling.priors import fit_gmm_prior, fit_two_stage_prior
+
+BATCH_SIZE = 500
+
+
+def sample_priors(model: VAE, images: Tensor, config: SampleConfig) -> dict[str, Tensor]:
+    """Draw codes z [num_samples, latent_dim] from each of the PRIORS.
+
+    All but the standard normal are fitted to one code for each of the images, uint8 [N, C, H, W].
+    """
+    generator = torch.Generator().manual_seed(config.seed)
+    normal = torch.randn(config.num_samples, model.latent_dim, generator=generator)
+    z = sample_codes(model, images, generator)
+    gmm = fit_gmm_prior(z, config.seed)
+    with torch.inference_mode(mode=False):
+        two_stage = fit_two_stage_prior(z.clone(), config.two_stage_epochs, generator)
+    return {
+        "normal": normal,
+        "gmm": gmm.sample(config.num_samples, generator),
+        "two_stage": two_stage.sample(config.num_samples, generator),
+    }
+
+
+def sample_codes(model: VAE, images: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw one z ~ q(z|x) for each of the images, uint8 [N, C, H, W]; [N, latent_dim]."""
+    codes = []
+    for part in images.split(BATCH_SIZE):
+        posterior = model.encode(to_float(part))
+        codes.append(posterior.sample(torch.randn(posterior.mu.shape, generator=generator)))
+    return torch.cat(codes)
+
+
+def interpolate(mu: Tensor, count: int, steps: int) -> Tensor:
+    """Walk straight from each of the first `count` codes to its neighbor, [count, steps, D]."""
+    ends = mu.roll(-1, 0)[:count]
+    return torch.lerp(mu[: len(ends), None], ends[:, None], torch.linspace(0, 1, steps)[:, None])
+
+
+def decode_to_uint8(model: VAE, z: Tensor) -> np.ndarray:
+    """Decode z [N, latent_dim] to images uint8 [N, C, H, W], in that order in memory."""
+    parts = [model.to_pixels(model.decode(part)).numpy() for part in z.split(BATCH_SIZE)]
+    return np.ascontiguousarray(np.concatenate([to_uint8(part) for part in parts]))

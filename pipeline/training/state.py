@@ -1,0 +1,119 @@
+"""Everything that changes while a run is trained, made before its first step."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.config.grid import RunConfig
+from pipeline.config.schema import TrainConfig
+from pipeline.models.layers import init_weights
+from pipeline.models.pca import fit_pca, init_from_pca
+from pipeline.models.vae import VAE, VAEConfig, VAEOutput
+from pipeline.training.distributed import SINGLE_PROCESS, DistributedContext
+
+LINEAR_PATH_PREFIXES = ("encoder.linear.", "decoder.linear.")
+
+LRScheduler = torch.optim.lr_scheduler.ReduceLROnPlateau | torch.optim.lr_scheduler.LambdaLR
+
+
+@dataclass
+class TrainState:
+    """What a killed run needs to end with the same bytes.
+
+    `history` has each epoch's metrics, `snapshots` what it made of the first validation images
+    (uint8 [P, C, H, W]); `epoch_seconds` and `epoch_cpu_seconds` are how long each took, which
+    alone differ between equal runs. `forward` is the model as a step calls it: compiled, or shared
+    by the processes of `dist`.
+    """
+
+    model: VAE
+    optimizer: torch.optim.Optimizer
+    lr_scheduler: LRScheduler
+    generator: torch.Generator
+    forward: Callable[[Tensor, Tensor], VAEOutput]
+    dist: DistributedContext
+    history: list[dict[str, float]] = field(default_factory=list)
+    snapshots: list[Tensor] = field(default_factory=list)
+    epoch_seconds: list[float] = field(default_factory=list)
+    epoch_cpu_seconds: list[float] = field(default_factory=list)
+
+
+def build_train_state(
+    run: RunConfig,
+    image_shape: list[int],
+    steps_per_epoch: int,
+    device: torch.device,
+    dist: DistributedContext = SINGLE_PROCESS,
+) -> TrainState:
+    """Build the state that a checkpoint, or else `init_weights_for_run`, then fills."""
+    config = VAEConfig(
+        image_shape=tuple(image_shape),
+        latent_dim=run.latent_dim,
+        likelihood=run.loss.likelihood,
+        **run.model.model_dump(),
+    )
+    model = VAE(config)
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+    return make_train_state(model, run.train, steps_per_epoch, run.seed, dist)
+
+
+def make_train_state(
+    model: VAE,
+    train: TrainConfig,
+    steps_per_epoch: int,
+    seed: int,
+    dist: DistributedContext = SINGLE_PROCESS,
+) -> TrainState:
+    """Put optimizer, scheduler and generator beside a model.
+
+    `seed` drives the order of the data, the augmentation and the noise.
+    """
+    named = list(model.named_parameters())
+    linear = [p for name, p in named if name.startswith(LINEAR_PATH_PREFIXES)]
+    rest = [p for name, p in named if not name.startswith(LINEAR_PATH_PREFIXES)]
+    groups: list[dict[str, Any]] = [{"params": rest}]
+    if linear:
+        groups.append({"params": linear, "lr": train.learning_rate * train.linear_lr_scale})
+    # foreach/fused implementations differ in rounding between devices, not between runs on one.
+    optimizer = torch.optim.Adam(groups, lr=train.learning_rate, fused=True)
+    return TrainState(
+        model=model,
+        optimizer=optimizer,
+        lr_scheduler=make_lr_scheduler(optimizer, train, steps_per_epoch),
+        generator=torch.Generator().manual_seed(seed),
+        forward=dist.wrap_ddp(torch.compile(model) if train.compile else model),
+        dist=dist,
+    )
+
+
+def make_lr_scheduler(
+    optimizer: torch.optim.Optimizer, train: TrainConfig, steps_per_epoch: int
+) -> LRScheduler:
+    """Halve on a plateau of the validation loss; or warm up and follow half a cosine to zero."""
+    config = train.lr_scheduler
+    if config.name == "plateau":
+        return torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimizer, factor=config.factor, patience=config.patience
+        )
+    total = steps_per_epoch * train.epochs
+
+    def factor(done: int) -> float:
+        warmup = min(1.0, (done + 1) / config.warmup_steps)
+        return warmup * 0.5 * (1 + math.cos(math.pi * min(done, total) / total))
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+def init_weights_for_run(state: TrainState, run: RunConfig, train_images: Tensor) -> None:
+    """Draw a run's initial weights by its seed; a linear path starts as its images' components."""
+    model = VAE(state.model.config)
+    init_weights(model, torch.Generator().manual_seed(run.seed))
+    if model.config.refiner_channels is not None:
+        init_from_pca(model, fit_pca(train_images.cpu()))
+    if isinstance(run.loss.decoder_variance, float):
+        model.decoder_logvar.fill_(run.loss.decoder_variance).log_()
+    state.model.load_state_dict(model.state_dict())
