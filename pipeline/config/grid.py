@@ -32,9 +32,9 @@ class RecipeConfig(ConfigModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "RecipeConfig":
-        if self.model.noise == "heteroscedastic" and self.loss.likelihood != "gaussian":
+        if self.model.noise != "isotropic" and self.loss.likelihood != "gaussian":
             raise ValueError(
-                f"model.noise is heteroscedastic, but loss.likelihood is {self.loss.likelihood}; "
+                f"model.noise is {self.model.noise}, but loss.likelihood is {self.loss.likelihood}; "
                 "allowed: isotropic, or the likelihood gaussian"
             )
         total, batch_size = self.data.num_train_images, self.train.batch_size
