@@ -16,6 +16,9 @@ import pytest
 from pipeline.config.grid import Config, deep_merge
 from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
+from pipeline.report.diagnosis import HEADING
+from pipeline.report.i18n import Translator, available_languages
+from pipeline.report.metrics import MEASURED_TIMES, TABLES
 from pipeline.stages import baselines, evaluate, fetch, report, sample, train
 from pipeline.storage.yaml_io import dump_yaml, read_yaml
 from pipeline.workflow.workspace import create_workspace
@@ -25,13 +28,6 @@ ROOT = Path(__file__).resolve().parent.parent
 CASES = int(os.environ.get("FUZZ_CASES", "60"))
 # A DVC repository of its own, without git and without a word to anybody.
 DVC_CONFIG = "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n"
-# Of the clock, not of the parameters: they alone differ between equal studies.
-MEASURED_TIMES = ["train_seconds", "images_per_second"]
-# A page's table with the runs' costs, times among them: the one whose head has FLOP in it.
-COST_TABLES = (
-    re.compile(r"^\|[^\n]*FLOP[^\n]*\n(\|[^\n]*\n)*", re.MULTILINE),
-    re.compile(r"<table>\s*<thead>(?:(?!</thead>).)*FLOP.*?</table>", re.DOTALL),
-)
 # Who commits in the repositories that tests make.
 IDENTITY = {
     f"GIT_{who}_{what}": f"{who}@example.org"
@@ -65,8 +61,10 @@ def timeless(path: Path) -> bytes:
         return pd.read_csv(path).drop(columns=[*MEASURED_TIMES, "mlflow_run_id"]).to_csv().encode()
     if path.name.startswith("report") and path.suffix in (".md", ".html"):
         text = re.sub(r"MLflow (run )?[0-9a-f]{32}", "", path.read_text())
-        for cost_table in COST_TABLES:
-            text = cost_table.sub("", text)
+        for language in available_languages():
+            say = Translator(language).translate
+            start, end = say(TABLES["cost"]), say(HEADING)
+            text = re.sub(f"{re.escape(start)}.*?{re.escape(end)}", "", text, flags=re.DOTALL)
         return text.encode()
     return path.read_bytes()
 
@@ -159,7 +157,7 @@ SMALL = {
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, mnist_root: Path) -> tuple[Config, Paths]:
-    """A finished study of two runs on small MNIST by the real stages; tests copy what they change."""
+    """A finished study of two runs on small MNIST by the real stages; tests copy it."""
     root = tmp_path_factory.mktemp("trained")
     changes = deep_merge(SMALL, {"download": {"source": str(mnist_root)}})
     document = deep_merge(read_yaml(ROOT / "params.yaml"), changes)
