@@ -31,13 +31,16 @@ pytestmark = [
 PUBLISHED = ("report.html", "translations/report.uk.html", "ablation/report.html")
 PAGES = [ROOT / "reports" / page for page in PUBLISHED]
 # MLflow opens a chat beside every page unless the browser remembers that it was closed.
-NO_CHAT = """for (const [key, value] of [["panelOpen_v1", "false"], ["fab.autoOpenedOnFirstLoad_v1", "true"]])
-    localStorage.setItem("mlflow.assistant." + key, value)"""
+NO_CHAT = """
+localStorage.setItem("mlflow.assistant.panelOpen_v1", "false")
+localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true")
+"""
 
 # Whether there is a picture of this name for every run, and no other.
 SHOWN = """([name, count]) => {
     const images = [...document.querySelectorAll("img[src*=get-artifact]")]
-    return images.length == count && images.every(i => i.naturalWidth && decodeURIComponent(i.src).includes(name))
+    const shown = image => image.naturalWidth && decodeURIComponent(image.src).includes(name)
+    return images.length == count && images.every(shown)
 }"""
 
 
@@ -113,7 +116,7 @@ def test_the_report_sorts_by_keyboard_and_zooms(browser: Browser) -> None:
 
 @pytest.fixture
 def ui(study: tuple[Config, Paths], tmp_path: Path) -> Iterator[tuple[str, str, list[str]]]:
-    """MLflow's address, the experiment's id and the ids of its trainings, rebuilt from the files."""
+    """MLflow's address, the experiment's id and its trainings' ids, rebuilt from the files."""
     params, paths = study
     sync(params, paths)
     client = get_client(paths)
@@ -145,7 +148,7 @@ def see_table(page: Page, address: str, experiment: str, run: str) -> None:
 
 
 def see_comparison(page: Page, address: str, experiment: str, runs: list[str]) -> None:
-    """The parallel coordinates open on what varies and on the headline metric, with nothing chosen by hand."""
+    """Parallel coordinates open on what varies and the headline metric, nothing chosen by hand."""
     chosen = f"runs={quote(json.dumps(runs))}&experiments={quote(json.dumps([experiment]))}"
     page.goto(f"{address}/#/compare-runs?{chosen}")
     page.locator(".js-plotly-plot text", has_text=FIRST_METRIC).first.wait_for()
@@ -158,14 +161,12 @@ def see_image_grid(page: Page, address: str, experiment: str, step: int, count: 
         f"{address}/#/experiments/{experiment}/runs?compareRunsMode=CHART&orderByKey=metrics.%60psnr_db%60"
     )
     page.get_by_placeholder("Search metric charts").fill("snapshots")
-    page.get_by_text(
-        "(1)"
-    ).wait_for()  # one chart is left, the one that MLflow makes of pictures by itself
+    # One chart is left, the one that MLflow makes of pictures by itself.
+    page.get_by_text("(1)").wait_for()
     page.get_by_test_id("experiment-view-compare-runs-card-menu").click()
     page.get_by_role("menuitem", name="Configure").click()
-    page.get_by_role("dialog").get_by_role(
-        "switch"
-    ).click()  # the parameters of every run leave no room for its picture
+    # The parameters of every run leave no room for its picture.
+    page.get_by_role("dialog").get_by_role("switch").click()
     page.get_by_role("dialog").get_by_role("button", name="Save changes").click()
     page.get_by_role("slider").focus()
     for _ in range(step):

@@ -1,4 +1,4 @@
-"""MLflow's server with a PostgreSQL store and S3 artifacts, by environment variables alone; many writers to SQLite."""
+"""MLflow on PostgreSQL and S3, by environment variables alone; many writers to one SQLite."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""A real MLflow server over HTTP: used as a store, killed in the middle of a training, back for `sync`."""
+"""A real MLflow server over HTTP: used as a store, killed during a training, back for `sync`."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -52,9 +52,9 @@ def test_a_server_that_dies_halfway_gets_the_rest_from_sync(
 
     def epochs() -> list[int]:
         client = get_client(paths)
-        found = [run for run in search_training_runs(client, params.tracking.experiment)
-                 if run.info.run_name == "original-2-0"]  # fmt: skip  # one list
-        return sorted(logged_epochs(client, found[0].info.run_id)) if found else []
+        runs = search_training_runs(client, params.tracking.experiment)
+        ids = [run.info.run_id for run in runs if run.info.run_name == "original-2-0"]
+        return sorted(logged_epochs(client, ids[0])) if ids else []
 
     with mirror_training(record, []) as log:
         log({"epoch": 1, "train_loss": 0.7})
