@@ -1,6 +1,5 @@
 """All metrics of one run, gathered under the keys that JSON, MLflow and the report share."""
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,18 +14,17 @@ from pipeline.data.loader import expected_augmented_image, to_float
 from pipeline.evaluation import collapse, reconstruction
 from pipeline.evaluation.baselines import Baselines
 from pipeline.evaluation.features import FeatureExtractor, feature_precision
-from pipeline.evaluation.latents import linear_probe, mutual_information
+from pipeline.evaluation.latents import latent_metrics
 from pipeline.evaluation.likelihood import bits_per_dim, iwae_bound
 from pipeline.evaluation.samples import NearestNeighbors, sample_metrics
+from pipeline.models.posterior import Posterior
 from pipeline.models.vae import VAE
 from pipeline.training.device import resolve_precision
 from pipeline.training.trainer import EVAL_BATCH_SIZE, validate
 
-NUM_INFORMATION_IMAGES = 2_000
-
 
 class EvalInputs(NamedTuple):
-    """A trained run and the images, uint8 [N, C, H, W], that it is measured on.
+    """A trained run and the images, uint8 [N, C, H, W], that it is measured on, on one device.
 
     `samples` has a set for each prior.
     """
@@ -75,7 +73,7 @@ def evaluate(
     metrics: dict[str, Any] = {
         "num_test_images": len(test_images),
         "feature_extractor": config.feature_extractor,
-        "feature_precision": feature_precision(config.feature_extractor),
+        "feature_precision": feature_precision(config.feature_extractor, test_images.device),
     }
     metrics |= validate(model, test_images, run.loss, config.seed, "test")
     metrics |= reconstruction_metrics(encodings, run.latent_dim, baselines)
@@ -83,7 +81,14 @@ def evaluate(
     metrics |= cost_metrics(model)
     metrics |= collapse_metrics(encodings, shuffled, config)
     metrics |= likelihood_metrics(run, model, test_images, config)
-    metrics |= latent_metrics(inputs, encodings, config)
+    num_probe_images = config.num_probe_images
+    metrics |= latent_metrics(
+        Posterior(encodings.mu, encodings.logvar),
+        inputs.test_labels,
+        encode_images(model, inputs.train_images[:num_probe_images]),
+        inputs.train_labels[:num_probe_images],
+        torch.Generator().manual_seed(config.seed),
+    )
     of_sets, best_prior, neighbors = sample_metrics(
         encodings.reconstructions, inputs.samples, baselines.features, extractor, config
     )
@@ -102,7 +107,7 @@ def encode_all(model: VAE, images: Tensor) -> Encodings:
                 mu=posterior.mu,
                 logvar=posterior.logvar,
                 kl=posterior.kl(),
-                reconstructions=torch.from_numpy(to_uint8(predicted.numpy())),
+                reconstructions=torch.from_numpy(to_uint8(predicted.cpu().numpy())).to(x.device),
                 mse=reconstruction.mse_per_image(predicted, x),
                 bce=reconstruction.bce_per_image(predicted, x),
                 ssim=reconstruction.ssim(predicted, x),
@@ -111,11 +116,18 @@ def encode_all(model: VAE, images: Tensor) -> Encodings:
     return Encodings(*(torch.cat(values) for values in zip(*parts, strict=True)))
 
 
+def encode_images(model: VAE, images: Tensor) -> Posterior:
+    """Encode uint8 images [N, C, H, W]."""
+    parts = [model.encode(to_float(part)) for part in images.split(EVAL_BATCH_SIZE)]
+    return Posterior(*(torch.cat(moments) for moments in zip(*parts, strict=True)))
+
+
 def shuffled_mse(model: VAE, images: Tensor, mu: Tensor, seed: int) -> float:
     """Return the mean squared error when every image is decoded from another image's code."""
     order = collapse.derangement(len(mu), torch.Generator().manual_seed(seed))
     total = 0.0
-    parts = zip(images.split(EVAL_BATCH_SIZE), mu[order].split(EVAL_BATCH_SIZE), strict=True)
+    others = mu[order.to(mu.device)]
+    parts = zip(images.split(EVAL_BATCH_SIZE), others.split(EVAL_BATCH_SIZE), strict=True)
     for part, z in parts:
         predicted = model.to_pixels(model.decode(z))
         total += float(reconstruction.mse_per_image(predicted, to_float(part)).double().sum())
@@ -127,8 +139,8 @@ def latent_stats(encodings: Encodings) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "dimension": range(encodings.mu.shape[1]),
-            "kl": encodings.kl.double().mean(0).numpy(),
-            "mu_variance": encodings.mu.double().var(0, unbiased=False).numpy(),
+            "kl": encodings.kl.double().mean(0).cpu().numpy(),
+            "mu_variance": encodings.mu.double().var(0, unbiased=False).cpu().numpy(),
         }
     )
 
@@ -137,8 +149,10 @@ def cost_metrics(model: VAE) -> dict[str, int]:
     """Count the weights and one image's forward operations (a multiply-add is two)."""
     from torch.utils.flop_counter import FlopCounterMode
 
+    device = model.decoder_logvar.device
+    image = torch.zeros(1, *model.image_shape, device=device)
     with FlopCounterMode(display=False) as counter:
-        model(torch.zeros(1, *model.image_shape), torch.zeros(1, model.latent_dim))
+        model(image, torch.zeros(1, model.latent_dim, device=device))
     num_params = sum(p.numel() for p in model.parameters())
     return {"num_params": num_params, "forward_flops": counter.get_total_flops()}
 
@@ -161,22 +175,6 @@ def likelihood_metrics(
     }
 
 
-def latent_metrics(inputs: EvalInputs, encodings: Encodings, config: EvalConfig) -> dict[str, Any]:
-    """Measure what the codes know: mutual information, and labels that a linear probe reads."""
-    generator = torch.Generator().manual_seed(config.seed)
-    some = slice(NUM_INFORMATION_IMAGES)
-    mu, logvar = encodings.mu[some], encodings.logvar[some]
-    parts = inputs.train_images[: config.num_probe_images].split(EVAL_BATCH_SIZE)
-    train = torch.cat([inputs.model.encode(to_float(part)).mu for part in parts]).numpy()
-    labels = inputs.train_labels[: len(train)]
-    test = encodings.mu.numpy()
-    return {
-        "mutual_information": mutual_information(mu, logvar, generator),
-        "mutual_information_bound": math.log(len(mu)),
-        "probe_accuracy": linear_probe((train, labels), (test, inputs.test_labels)),
-    }
-
-
 def reconstruction_metrics(
     encodings: Encodings, latent_dim: int, baselines: Baselines
 ) -> dict[str, Any]:
@@ -186,11 +184,11 @@ def reconstruction_metrics(
     mean_image_bce, bce_perfect = known["mean_image_bce"], known["bce_perfect"]
     pca_mse = known["pca_mse"][min(latent_dim, len(known["pca_mse"]) - 1)]
     ppca = known["ppca_bits_per_dim"]
-    psnr_per_image = -10 * encodings.mse.double().clamp(min=1e-12).log10()
+    log_mse = encodings.mse.double().clamp(min=1e-12).log10()
     return {
         "mse": mse,
         "psnr_db": reconstruction.psnr(mse),
-        "psnr_db_per_image": float(psnr_per_image.mean()),
+        "psnr_db_per_image": float(-10 * log_mse.mean()),
         "ssim": float(encodings.ssim.double().mean()),
         "pca_psnr_db": reconstruction.psnr(max(pca_mse, 1e-12)),
         "ppca_bits_per_dim": ppca[min(latent_dim, len(ppca) - 1)],

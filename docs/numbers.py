@@ -1,0 +1,335 @@
+"""Say the published numbers in Markdown: a function is one table or sentence of a page.
+
+The pages call these functions in cog blocks, `make docs` writes what they return, and `make lint`
+fails where a page is stale. Nothing is measured here: the numbers come from reports/. A sentence
+that no longer holds raises StaleClaimError instead of being printed.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from ruamel.yaml import YAML
+
+from docs.markdown import ROOT, between, claim, listed, number, read_json, table, verdict
+
+REPORTS = ROOT / "reports"
+ABLATION = REPORTS / "ablation"
+SOURCE_LOGS = ROOT / "pipeline" / "report" / "published.csv"
+
+COLLAPSED, WORKING = "original", "pca_refined"
+# What the source report left for the future, as variants of the ablation.
+SOURCE_IDEAS = ("residual", "deeper", "bernoulli", "continuous_bernoulli", "cv_vae")
+PRIORS = {"normal": "standard normal", "gmm": "Gaussian mixture", "two_stage": "second-stage VAE"}
+# A difference of PSNR below this is not called better or worse while there is one seed.
+SAME_PSNR_DB = 0.1
+
+# What was aimed at before the measurements, by latent size: PSNR in dB, bits per dimension.
+PSNR_AIMS = {64: 22.0, 128: 24.0, 256: 26.5, 512: 30.0}
+BITS_AIMS = {64: 6.3, 128: 6.0, 256: 5.6, 512: 5.2}
+# Samples of the best prior: at most this many times the reconstructions' distance, and at least
+# this much below that of the standard normal's samples.
+SAMPLE_RATIO_AIM, PRIOR_GAIN_AIM = 1.5, 0.10
+
+
+@cache
+def summary(folder: Path = REPORTS) -> pd.DataFrame:
+    """Read a study's summary.csv, one row a run, with its best prior's samples."""
+    runs = pd.read_csv(folder / "summary.csv")
+    distances = runs[[f"fd_samples_{prior}" for prior in PRIORS]]
+    best = distances.idxmin(axis=1).str.removeprefix("fd_samples_")
+    return runs.assign(fd_samples=distances.min(axis=1), best_prior=best)
+
+
+@cache
+def baselines(folder: Path = REPORTS) -> dict[str, Any]:
+    """Read the mean image's, PCA's and the Gaussian's numbers."""
+    return read_json(folder / "results" / "baselines.json")
+
+
+@cache
+def params(folder: Path = REPORTS) -> dict[str, Any]:
+    """Read the parameters that a published study was run with."""
+    return YAML(typ="safe", pure=True).load(folder / "results" / "params.yaml")
+
+
+def variant(name: str, folder: Path = REPORTS) -> pd.DataFrame:
+    """Select one variant's runs."""
+    runs = summary(folder)
+    return runs[runs["variant"] == name]
+
+
+# --- The study ---------------------------------------------------------------------------------
+
+
+def results() -> str:
+    """Tabulate the study in short: README's table."""
+    head = ("run", "verdict", "active", "KL, nats", "PSNR, dB", "PCA, dB", "bits/dim")
+    rows = [
+        (
+            f"`{run.run}`",
+            run.collapse_label,
+            number(run.active_units),
+            number(run.test_kl, 1),
+            number(run.psnr_db, 2),
+            number(run.pca_psnr_db, 2),
+            number(run.bits_per_dim, 2),
+            number(run.fd_reconstruction),
+            number(run.fd_samples),
+        )
+        for run in summary().itertuples()
+    ]
+    return table((*head, "FD rec.", "FD samples"), rows, text_columns=2)
+
+
+def headline() -> str:
+    """Say what the picture of the study shows."""
+    collapsed, working = variant(COLLAPSED), variant(WORKING)
+    claim(all(collapsed["is_collapsed"] == 1), f"{COLLAPSED} collapsed at every size")
+    claim(all(working["active_fraction"] == 1), f"{WORKING} uses every dimension")
+    claim(all(working["psnr_db"] > working["pca_psnr_db"]), f"{WORKING} stays above PCA")
+    by_size = working.groupby("latent_dim")["psnr_db"].mean()
+    claim(by_size.is_monotonic_increasing, f"every larger {WORKING} reconstructs better")
+    gain = by_size.iloc[-1] - by_size.iloc[0]
+    return (
+        f"The source report's recipe (`{COLLAPSED}`) has collapsed at every latent size: it "
+        f"outputs one image, and its training loss is the cost of that image within "
+        f"{number(mean_image_gap(), 4)} nats per pixel-channel. Done right (`{WORKING}`), every "
+        f"dimension is used and size matters: from {by_size.index[0]} to {by_size.index[-1]} "
+        f"dimensions the reconstructions gain {number(gain, 1)} dB and stay above PCA."
+    )
+
+
+def mean_image_gap() -> float:
+    """Compute how far the collapsed runs' training loss is from the mean image's, at most."""
+    runs = variant(COLLAPSED)
+    gap = (runs["train_reconstruction_per_dim"] - runs["train_mean_image_bce"]).abs().max()
+    claim(gap < 0.004, f"the training loss of {COLLAPSED} is that of the mean image")
+    return gap
+
+
+def setting() -> str:
+    """Say what the study's numbers are of."""
+    config, machine = params(), read_json(REPORTS / "results" / "made_with.json")["machine"]
+    held_out, used = number(config["data"]["val_size"]), config["data"]["train_size"]
+    trained = f"all training images but the {held_out}"
+    if used:
+        trained = f"{number(used)} training images, {held_out} more"
+    tested = config["evaluate"]["num_images"]
+    return (
+        f"`make repro` with the parameters that ship: {config['data']['dataset']}, {trained} held "
+        f"out for validation, {config['train']['epochs']} epochs, "
+        f"seed {listed(config['grid']['seeds'])}, "
+        f"{number(tested) if tested else 'all'} test images; on {machine}."
+    )
+
+
+def full_results() -> str:
+    """Tabulate what README's table leaves out."""
+    head = (
+        "run",
+        "training loss",
+        "explained information",
+        "PSNR of images, dB",
+        "SSIM",
+        "pPCA bits/dim",
+        "best prior",
+        "FD normal",
+        "FD mixture",
+        "FD two-stage",
+        "neighbor distance",
+    )
+    rows = [
+        (
+            f"`{run.run}`",
+            number(run.train_loss, 4 if abs(run.train_loss) < 100 else 0),
+            number(100 * run.explained_information) + " %",
+            number(run.psnr_db_per_image, 2),
+            number(run.ssim, 3),
+            number(run.ppca_bits_per_dim, 2),
+            PRIORS[run.best_prior],
+            number(run.fd_samples_normal),
+            number(run.fd_samples_gmm),
+            number(run.fd_samples_two_stage),
+            number(run.nn_distance_ratio, 2),
+        )
+        for run in summary().itertuples()
+    ]
+    return table(head, rows)
+
+
+def collapse() -> str:
+    """Say how the collapse is known."""
+    runs, logs = variant(COLLAPSED), pd.read_csv(SOURCE_LOGS)
+    losses = logs.loc[logs["epoch"] == logs["epoch"].max(), "total_loss"]
+    level = runs["train_mean_image_bce"].iloc[0]
+    return (
+        f"The training loss of `{COLLAPSED}` is that of predicting the mean augmented image "
+        f"({number(level, 4)} nats per pixel-channel, exact) within {number(mean_image_gap(), 4)}. "
+        f"The source report's losses after its last epoch lie between "
+        f"{number(losses.min(), 4)} and {number(losses.max(), 4)}."
+    )
+
+
+def sampled_codes() -> str:
+    """Say why a collapsed run explains less than nothing of the test images."""
+    runs, mean_image = variant(COLLAPSED), baselines()["mean_image_bce"]
+    sampled = runs["test_reconstruction_per_dim"]
+    claim(all(runs["bce"] > sampled), "decoding mu costs more than decoding sampled codes")
+    by_size = runs.groupby("latent_dim")["bce"].mean()
+    claim(by_size.is_monotonic_increasing, "decoding mu costs more the larger the code")
+    return (
+        f"Test images are not augmented: the mean training image costs {number(mean_image, 4)} "
+        f"nats per pixel-channel on them, and the augmented mean, being darker, costs more. These "
+        f"models give {between(sampled, 3)} for sampled codes. For code = mu, which the tables "
+        f"use, they give {between(runs['bce'], 3)}, the more the larger the code: every mu is 0, "
+        f"where the decoder, which only ever saw noise of length √z, was never trained. Hence "
+        f"less than nothing is explained."
+    )
+
+
+def how_measured() -> str:
+    """Say what stands behind bits per dimension and the Fréchet distances."""
+    config = params()["evaluate"]
+    return (
+        f"Bits per dimension are an importance-weighted bound "
+        f"({config['num_importance_samples']} codes for each of the first "
+        f"{number(config['num_likelihood_images'])} test images) of a discrete 8-bit likelihood; a "
+        f"Gaussian with full covariance and no latent vector has "
+        f"{number(baselines()['gaussian_bits_per_dim'], 2)}. FD is the Fréchet distance of "
+        f"features of {config['feature_extractor']}, {number(config['num_feature_images'])} "
+        f"images a side, against the test images; it is not FID, and training images score "
+        f"{number(baselines()['fd_train_vs_test'])}."
+    )
+
+
+def working_by_size() -> pd.DataFrame:
+    """Average the working variant's runs over the seeds, by latent size."""
+    return variant(WORKING).groupby("latent_dim").mean(numeric_only=True)
+
+
+def aims() -> str:
+    """Compare reconstructions and likelihood with what was aimed at."""
+    head = ("z", "PSNR: PCA", "reached", "aim", "", "bits/dim: pPCA", "reached", "aim", "")
+    rows = [
+        (
+            str(size),
+            number(row.pca_psnr_db, 2),
+            number(row.psnr_db, 2),
+            number(PSNR_AIMS[size], 1),
+            verdict(row.psnr_db >= PSNR_AIMS[size]),
+            number(row.ppca_bits_per_dim, 2),
+            number(row.bits_per_dim, 2),
+            number(BITS_AIMS[size], 1),
+            verdict(row.bits_per_dim <= BITS_AIMS[size]),
+        )
+        for size, row in working_by_size().iterrows()
+    ]
+    return table(head, rows)
+
+
+def sample_aims() -> str:
+    """Compare samples with what was aimed at."""
+    rows = []
+    for size, row in working_by_size().iterrows():
+        ratio = row.fd_samples / row.fd_reconstruction
+        gain = 1 - row.fd_samples / row.fd_samples_normal
+        rows.append(
+            (
+                str(size),
+                number(row.fd_reconstruction),
+                number(row.fd_samples_normal),
+                number(row.fd_samples),
+                number(ratio, 2),
+                verdict(ratio <= SAMPLE_RATIO_AIM),
+                number(100 * gain) + " %",
+                verdict(gain >= PRIOR_GAIN_AIM),
+            )
+        )
+    head = ("z", "FD rec.", "normal", "best prior", f"ratio, aim {SAMPLE_RATIO_AIM}", "")
+    return table((*head, f"below normal, aim {PRIOR_GAIN_AIM:.0%}", ""), rows)
+
+
+# --- The ablation ------------------------------------------------------------------------------
+
+
+def compared(name: str) -> dict[str, float]:
+    """Compare a variant of the ablation with its baseline: gains, and costs as ratios."""
+    baseline = variant(params(ABLATION)["report"]["baseline"], ABLATION).mean(numeric_only=True)
+    mine = variant(name, ABLATION).mean(numeric_only=True)
+    return {
+        "psnr_gain": mine.psnr_db - baseline.psnr_db,
+        "fd_samples_gain": 1 - mine.fd_samples / baseline.fd_samples,
+        "params": mine.num_params / baseline.num_params,
+        "flops": mine.forward_flops / baseline.forward_flops,
+    }
+
+
+def ablation_setting() -> str:
+    """Say what the ablation's numbers are of."""
+    config = params(ABLATION)
+    runs = summary(ABLATION)
+    return (
+        f"Latent size {listed(config['grid']['latent_dims'])}, {config['train']['epochs']} epochs, "
+        f"seed {listed(config['grid']['seeds'])}, compared with "
+        f"`{config['report']['baseline']}`. PCA of that size has "
+        f"{number(runs['pca_psnr_db'].iloc[0], 2)} dB and, as a probabilistic model, "
+        f"{number(runs['ppca_bits_per_dim'].iloc[0], 2)} bits/dim."
+    )
+
+
+def ablation() -> str:
+    """Tabulate every variant beside the baseline."""
+    head = ("variant", "active", "PSNR, dB", "gain, dB", "bits/dim", "FD rec.", "FD samples")
+    rows = []
+    baseline = params(ABLATION)["report"]["baseline"]
+    for run in summary(ABLATION).itertuples():
+        change = compared(run.variant)
+        gain = f"{change['psnr_gain']:+z.2f}".replace("-", "−")
+        rows.append(
+            (
+                f"`{run.variant}`",
+                number(run.active_units),
+                number(run.psnr_db, 2),
+                "" if run.variant == baseline else gain,
+                number(run.bits_per_dim, 2),
+                number(run.fd_reconstruction),
+                number(run.fd_samples),
+                number(change["params"], 2) + " ×",
+                number(change["flops"], 2) + " ×",
+            )
+        )
+    return table((*head, "parameters", "operations"), rows)
+
+
+def ablation_ideas() -> str:
+    """Say what came of the source report's ideas."""
+    gains = {name: compared(name) for name in SOURCE_IDEAS}
+    best = max(gains, key=lambda name: gains[name]["psnr_gain"])
+    claim(gains[best]["psnr_gain"] < SAME_PSNR_DB, "no idea of the source report gains PSNR")
+    residual, deeper = gains["residual"], variant("deeper", ABLATION).iloc[0]
+    claim(residual["fd_samples_gain"] > 0, "residual blocks make samples better")
+    claim(deeper["collapse_label"] == "partly collapsed", "deeper is partly collapsed")
+    return (
+        f"None of the source report's {len(gains)} ideas reconstructs better than the baseline. "
+        f"Residual blocks bring samples {number(100 * residual['fd_samples_gain'])} % closer at "
+        f"{number(residual['flops'], 1)} times the operations. Two convolutions a resolution "
+        f"without a path around them learn slowly: "
+        f"{number(100 * (1 - deeper['active_fraction']))} % of their dimensions are unused, which "
+        f"the report calls partly collapsed."
+    )
+
+
+def ablation_pca() -> str:
+    """Say what the convolutions and the local noise add to PCA."""
+    mean = variant("pca_refined_isotropic", ABLATION).iloc[0]
+    local = variant(WORKING, ABLATION).iloc[0]
+    claim(abs(mean["psnr_db"] - local["psnr_db"]) < SAME_PSNR_DB, "local noise leaves the mean")
+    return (
+        f"The convolutions on PCA's path (`pca_refined_isotropic`) add "
+        f"{number(mean['psnr_db'] - mean['pca_psnr_db'], 2)} dB to PCA and "
+        f"{number(mean['ppca_bits_per_dim'] - mean['bits_per_dim'], 2)} bits/dim to probabilistic "
+        f"PCA; local noise (`{WORKING}`) leaves the mean as it is and adds "
+        f"{number(mean['bits_per_dim'] - local['bits_per_dim'], 2)} bits/dim."
+    )
