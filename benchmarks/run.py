@@ -23,7 +23,7 @@ from pipeline.config.paths import Paths
 from pipeline.config.system_info import system_summary
 from pipeline.evaluation.evaluator import cost_metrics
 from pipeline.models.vae import VAE, VAEConfig
-from pipeline.stages.__main__ import RUN_STAGES, STUDY_STAGES
+from pipeline.stages.__main__ import RUN_STAGES, SIZE_STAGES, STUDY_STAGES
 from pipeline.storage.yaml_io import read_yaml
 from pipeline.workflow.workspace import PRESETS, create_workspace
 
@@ -109,7 +109,7 @@ def limits() -> list[Row]:
 def overhead() -> list[Row]:
     """Time each stage's imports, an idle `dvc repro`, an evaluation, and the demo's whole grid."""
     starts = {}
-    for stage in (*STUDY_STAGES, *RUN_STAGES):
+    for stage in (*STUDY_STAGES, *SIZE_STAGES, *RUN_STAGES):
         command = [sys.executable, "-c", IMPORTS_OF.format(stage)]
         starts[stage] = median(seconds(command) for _ in range(ROUNDS))
     found = {
@@ -281,8 +281,10 @@ def demo_of_its_work(starts: dict[str, float]) -> float:
         for folder in (together, alone):
             create_workspace(ROOT, Path(folder), demo, DVC_CONFIG)
         total = seconds([sys.executable, "-c", REPRO], Path(together))
-        runs = [run.name for run in load_config(Path(alone) / "params.yaml").runs]
+        config = load_config(Path(alone) / "params.yaml")
+        sizes, runs = map(str, config.grid.latent_dims), [run.name for run in config.runs]
         steps = [["fetch"], ["baselines"]]
+        steps += [[stage, size] for size in sizes for stage in SIZE_STAGES]
         steps += [[stage, run] for run in runs for stage in RUN_STAGES]
         steps += [["report"]]
         work = sum(seconds([*STAGE, *step], Path(alone)) - starts[step[0]] for step in steps)

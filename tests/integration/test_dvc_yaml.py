@@ -12,7 +12,7 @@ from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment
 
 from pipeline.config.grid import RecipeConfig, deep_merge
 from pipeline.config.paths import Paths
-from pipeline.stages.__main__ import RUN_STAGES, STUDY_STAGES
+from pipeline.stages.__main__ import RUN_STAGES, SIZE_STAGES, STUDY_STAGES
 from pipeline.storage.yaml_io import read_yaml
 from pipeline.workflow.fingerprint import DECIDING_FOLDERS
 from pipeline.workflow.runner import repair_dvc_lock
@@ -139,10 +139,11 @@ def test_every_stage_file_is_a_stage_that_runs_it() -> None:
         "__init__",
         "__main__",
     }
-    assert files == set(STAGES) == {*STUDY_STAGES, *RUN_STAGES}
+    assert files == set(STAGES) == {*STUDY_STAGES, *SIZE_STAGES, *RUN_STAGES}
     for name, stage in STAGES.items():
         assert stage["cmd"].split()[:4] == ["python", "-m", "pipeline.stages", name]
-        assert ("matrix" in stage) == (name in RUN_STAGES)
+        cells = {"latent_dim"} if name in SIZE_STAGES else {"variant", "latent_dim", "seed"}
+        assert set(stage.get("matrix", {})) == (set() if name in STUDY_STAGES else cells)
 
 
 def test_tracked_parameters_exist_in_params_yaml() -> None:
@@ -219,13 +220,17 @@ def cells(stage: str, *runs: str) -> list[str]:
 def test_repro_runs_exactly_what_a_change_affects(repro: Repro) -> None:
     both = ("original-2-0", "pca_refined-2-0")
     everything = sorted(cells("train", *both) + cells("sample", *both) + cells("evaluate", *both))
-    assert repro({}) == sorted([*everything, "baselines", "fetch", "report"])
+    assert repro({}) == sorted([*everything, "baselines", "fetch", "report", "rivals@2"])
     assert repro({}) == [], "nothing changed"
 
     added = {"grid": {"latent_dims": [2, 3]}}
     new = ("original-3-0", "pca_refined-3-0")
     assert repro(added) == sorted(
-        [*cells("train", *new), *cells("sample", *new), *cells("evaluate", *new), "report"]
+        [
+            *(stage for kind in RUN_STAGES for stage in cells(kind, *new)),
+            "report",
+            "rivals@3",
+        ]
     )
     report = repro.root / "reports" / "report.md"  # type: ignore[attr-defined]
     assert "pca_refined-3-0" in report.read_text()

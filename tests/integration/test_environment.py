@@ -85,6 +85,7 @@ def find_stale(root: Path) -> list[str]:
     [
         ("fetch", (), "data/mnist"),
         ("baselines", (), "models/baselines"),
+        ("rivals", ("2",), "reports/rivals/2.json"),
         ("train", ("original-2-0",), "models/original-2-0"),
         ("sample", ("original-2-0",), "reports/samples/original-2-0"),
         ("evaluate", ("original-2-0",), "reports/metrics/original-2-0.json"),
@@ -159,6 +160,8 @@ def test_missing_inputs_are_named_with_what_makes_them(workspace: Path, missing:
 def test_a_stage_wants_the_name_of_one_run(workspace: Path) -> None:
     refused(stage(workspace, "train"), "name of one run")
     refused(stage(workspace, "train", "original-3-0"), "original-3-0", "pca_refined-2-0")
+    refused(stage(workspace, "rivals"), "a latent size")
+    refused(stage(workspace, "rivals", "3"), "no latent size '3'", "its grid has: 2")
 
 
 def test_without_git_a_display_fonts_or_a_home_the_study_runs(

@@ -33,6 +33,7 @@ PARTS = (
     "reports/metrics",
     "reports/latent_stats",
     "reports/nearest_neighbors",
+    "reports/rivals",
     ".checkpoints",
 )
 
