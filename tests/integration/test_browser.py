@@ -94,7 +94,7 @@ def brightness(color: str) -> int:
 def test_the_report_sorts_by_keyboard_and_zooms(browser: Browser) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.goto(PAGES[0].as_uri())
-    head = page.locator("th button").filter(has_text=re.compile(r"^psnr_db\s*dB")).first
+    head = page.locator("th button").filter(has_text=re.compile(r"^PSNR\s*dB")).first
     table = head.locator("xpath=ancestor::table")
     column = head.locator("xpath=..").evaluate("cell => cell.cellIndex")
     orders = []
