@@ -47,7 +47,8 @@ def _probe(train: Tensor, train_labels: np.ndarray, test: Tensor, test_labels: n
 def mutual_information(mu: Tensor, logvar: Tensor, generator: torch.Generator) -> float:
     """Estimate I(x; z) under q, nats, from N images; at most log N (Hoffman & Johnson 2016).
 
-    E[log q(z|x) - log q(z)] with one z an image, q(z) the mixture of all N posteriors; mu, logvar [N, latent_dim].
+    E[log q(z|x) - log q(z)] with one z an image, q(z) the mixture of all N posteriors. mu, logvar
+    [N, latent_dim].
     """
     z = Posterior(mu, logvar).sample(_eps_like(mu, generator))
     precision = torch.exp(-logvar)
@@ -55,7 +56,8 @@ def mutual_information(mu: Tensor, logvar: Tensor, generator: torch.Generator) -
     distances = (
         z.square() @ precision.T - 2 * z @ (mu * precision).T + (mu.square() * precision).sum(1)
     )
-    logs = -0.5 * (distances + logvar.sum(1)).double()  # log q(z_i | x_j) up to a constant, [N, N]
+    # log q(z_i | x_j) up to a constant, [N, N].
+    logs = -0.5 * (distances + logvar.sum(1)).double()
     return float((logs.diagonal() - logs.logsumexp(1)).mean() + math.log(len(mu)))
 
 
