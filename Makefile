@@ -48,14 +48,15 @@ test-integration: $(READY)  ## the tests that run the whole pipeline
 
 test-stress: $(READY)  ## kill the pipeline 100 times and feed it 1,600 bad inputs (three quarters of an hour)
 	@FUZZ_CASES=400 python -m pytest -m fuzz
-	@PYTHONPATH=$(CURDIR) python tests/stress/kill_pipeline.py --kills 100
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests python tests/stress/kill_pipeline.py --kills 100
 
 bench: $(READY)  ## speed, start-up and memory here, as ratios to the textbook loop (some forty quiet minutes)
 	@test -e data/cifar10 || dvc repro --quiet fetch
-	@PYTHONPATH=$(CURDIR) python benchmarks/run.py
+	@python -m benchmarks.run
 
-lint: $(READY)  ## ruff, mypy, stale numbers in docs, bandit, pip-audit
+lint: $(READY)  ## ruff, mypy, import-linter, stale numbers in docs, bandit, pip-audit
 	@ruff check . && ruff format --check . && mypy
+	@lint-imports --no-logo > .imports.log 2>&1 || { cat .imports.log; exit 1; }
 	@$(COG) --check --diff README.md docs/*.md && echo 'docs: no number is stale'
 	@bandit -q -ll -r pipeline && echo 'bandit: nothing of medium or high severity'
 	@pip-audit -r requirements.lock --no-deps --disable-pip --progress-spinner off > .audit.log 2>&1 \
