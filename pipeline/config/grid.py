@@ -34,8 +34,8 @@ class RecipeConfig(ConfigModel):
     def _fits_together(self) -> "RecipeConfig":
         if self.model.noise != "isotropic" and self.loss.likelihood != "gaussian":
             raise ValueError(
-                f"model.noise is {self.model.noise}, but loss.likelihood is {self.loss.likelihood}; "
-                "allowed: isotropic, or the likelihood gaussian"
+                f"model.noise is {self.model.noise}, "
+                f"but loss.likelihood is {self.loss.likelihood}; allowed: isotropic, or the likelihood gaussian"
             )
         total, batch_size = self.data.num_train_images, self.train.batch_size
         if batch_size > total:

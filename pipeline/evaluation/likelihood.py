@@ -70,8 +70,8 @@ def discretized_gaussian_log_likelihood(innovations: Innovations, images: Tensor
     """Return log P of 8-bit images [B, C, H, W] (in [0, 1]), summed, [B], nats.
 
     Each pixel-channel's Gaussian, given those before it, is integrated over its 8-bit step (as
-    Salimans et al. 2017, secs. 2.1 and 2.2, do with logistics); the first and the last step reach to
-    infinity, so the sum over all images is exactly 1.
+    Salimans et al. 2017, secs. 2.1 and 2.2, do with logistics); the first and the last step reach
+    to infinity, so the sum over all images is exactly 1.
     """
     center = innovations.standardized
     half = HALF_STEP / innovations.deviation

@@ -104,24 +104,22 @@ class CausalNoise(nn.Module):
         """
         whitener, _ = self._predictor(residuals.shape[1])
         log_factor = self._log_factor(_causal_conv(residuals, whitener), log_scale)
-        # [B, D, H, W]
         patches = self._patches(residuals) * torch.exp(-0.5 * log_factor)
         columns = patches.transpose(0, 1).flatten(1)
         return columns @ columns.T / columns.shape[1]
 
     def _predictor(self, channels: int) -> tuple[Tensor, Tensor]:
-        """Return the filter that whitens residuals [C, C, reach + 1, 2 reach + 1], deviations [C]."""
+        """Return the filter that whitens, [C, C, reach + 1, 2 reach + 1], and deviations [C]."""
         identity = torch.eye(len(self.moments), device=self.moments.device)
         root = torch.linalg.cholesky(self.moments + ROUNDING_VARIANCE * identity)
         # The last rows of the root's inverse, [C, D].
         ends = identity[:, -channels:]
         rows = torch.linalg.solve_triangular(root.T, ends, upper=True).T
-        # [C, C, neighbors + 1]
         taps = rows.unflatten(1, (-1, channels)).transpose(1, 2)
         return self._kernel(taps), root.diagonal()[-channels:]
 
     def _kernel(self, taps: Tensor) -> Tensor:
-        """Lay values of the neighbors (and the pixel), [.., N], into a kernel; zero what is later."""
+        """Lay values of the neighbors (and the pixel), [.., N], into a kernel, zero what follows."""
         size = (self.reach + 1, 2 * self.reach + 1)
         return functional.pad(taps, (0, math.prod(size) - taps.shape[-1])).unflatten(-1, size)
 
