@@ -18,7 +18,7 @@ from pipeline import UserError, first_line
 from pipeline.config.grid import Config
 from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
-from pipeline.storage.yaml_io import read_yaml
+from pipeline.workflow.lock_repair import repair_dvc_lock
 from pipeline.workflow.plan import plan
 
 TOPIC = "vae-epochs"
@@ -60,25 +60,6 @@ def sync_mlflow(config: Config, paths: Paths) -> None:
         )
         return
     logger.info("MLflow shows this study; champion: %s", champion or "none, no run qualifies")
-
-
-def repair_dvc_lock(paths: Paths) -> None:
-    """Remove a torn dvc.lock: DVC writes it in place, so a kill may leave it empty or cut off.
-
-    Nothing is lost: DVC's run cache has the outputs of every stage that was finished, and writes
-    the entries again.
-    """
-    lock = paths.dvc_lock
-    try:
-        whole = not lock.exists() or {"schema", "stages"} <= read_yaml(lock).keys()
-    except UserError:
-        whole = False
-    if not whole:
-        lock.unlink()
-        logger.warning(
-            "%s was torn by a kill and is written anew; finished stages come from the run cache",
-            lock,
-        )
 
 
 def stale_runs(paths: Paths, config: Config) -> list[str]:
