@@ -123,6 +123,16 @@ class Config(ConfigModel):
             raise UserError(f"params.yaml has no run {name!r}; its grid has: {', '.join(runs)}")
         return runs[name]
 
+    def run_at(self, index: int) -> RunConfig:
+        """Return the cell at a place of the grid; UserError beyond its end."""
+        runs = self.runs
+        if index >= len(runs):
+            raise UserError(
+                f"params.yaml has {len(runs)} runs, none with index {index}; "
+                f"allowed: 0 to {len(runs) - 1}"
+            )
+        return runs[index]
+
 
 def deep_merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Return `base` with `changes` laid over it, dict by dict; neither argument is modified."""
