@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from pipeline import UserError
+from pipeline.config.schema import PRIORS as SAMPLED
 from pipeline.report import metrics, render
 from pipeline.report.i18n import Translator, _
 from pipeline.report.image_sets import PRIORS
@@ -48,9 +49,7 @@ def test_the_published_table_starts_with_the_registered_columns() -> None:
 
 
 def test_the_priors_are_those_that_are_sampled() -> None:
-    from pipeline.evaluation.samples import PRIORS as SAMPLED
-
-    assert tuple(PRIORS) == tuple(SAMPLED)
+    assert tuple(PRIORS) == SAMPLED
 
 
 def test_a_new_metric_is_one_row(
