@@ -119,7 +119,7 @@ class CausalNoise(nn.Module):
         return self._kernel(taps), root.diagonal()[-channels:]
 
     def _kernel(self, taps: Tensor) -> Tensor:
-        """Lay values of the neighbors (and the pixel), [.., N], into a kernel, zero what follows."""
+        """Lay values of the neighbors (and the pixel), [.., N], into a kernel, zeros after them."""
         size = (self.reach + 1, 2 * self.reach + 1)
         return functional.pad(taps, (0, math.prod(size) - taps.shape[-1])).unflatten(-1, size)
 
