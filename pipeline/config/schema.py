@@ -10,6 +10,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 # Arithmetic on a grid of runs needs finite numbers; YAML can spell .nan and .inf.
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Precision = Literal["auto", "fp32", "bf16"]
+Dataset = Literal["cifar10", "cifar100", "svhn", "mnist", "fashion_mnist"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 # Where codes come from, and the sets of images that are compared with the test images.
@@ -17,13 +18,8 @@ PRIORS = ("normal", "gmm", "two_stage")
 IMAGE_SETS = ("reconstruction", *(f"samples_{prior}" for prior in PRIORS))
 
 # Training images in each dataset: the bound of `val_size`, `train_size` and `batch_size`.
-NUM_TRAIN_IMAGES = {
-    "cifar10": 50_000,
-    "cifar100": 50_000,
-    "svhn": 73_257,
-    "mnist": 60_000,
-    "fashion_mnist": 60_000,
-}
+NUM_TRAIN_IMAGES = {"cifar10": 50_000, "cifar100": 50_000, "svhn": 73_257}
+NUM_TRAIN_IMAGES |= {"mnist": 60_000, "fashion_mnist": 60_000}
 
 
 class ConfigModel(BaseModel):
@@ -55,9 +51,7 @@ class GridConfig(ConfigModel):
 class DataConfig(ConfigModel):
     """Which images a run learns from."""
 
-    dataset: Literal["cifar10", "cifar100", "svhn", "mnist", "fashion_mnist"] = Field(
-        description="the dataset"
-    )
+    dataset: Dataset = Field(description="the dataset")
     val_size: PositiveInt = Field(
         description="training images held out for validation, drawn by a fixed shuffle"
     )
