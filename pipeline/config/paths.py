@@ -9,6 +9,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline import UserError
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -20,6 +22,21 @@ class Paths:
     def state_root(self) -> Path:
         """The repository that keeps state: DVC_ROOT where DVC sets it, else the workspace."""
         return Path(os.environ.get("DVC_ROOT", self.root)).resolve()
+
+    def of_user(self, written: str | None) -> str | None:
+        """Return the path that a person wrote in params.yaml, made absolute; None if none.
+
+        `~` is their home. A relative path starts where the project lies, wherever a stage runs: a
+        preset's workspace links to the project's code, and DVC_ROOT names it for a temporary copy.
+        Raises UserError for the home of nobody.
+        """
+        if written is None:
+            return None
+        try:
+            path = Path(written).expanduser()
+        except RuntimeError as error:
+            raise UserError(f"params.yaml names {written}: {error}") from None
+        return str((self.state_root / "pipeline").resolve().parent / path)
 
     @property
     def params(self) -> Path:
