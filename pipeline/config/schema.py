@@ -12,6 +12,8 @@ PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Precision = Literal["auto", "fp32", "bf16"]
 Dataset = Literal["cifar10", "cifar100", "svhn", "mnist", "fashion_mnist"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+MIN_SET_SIZE = 20  # distances look at 5 neighbors of each image, a probe at several classes
+SetSize = Annotated[int, Field(ge=MIN_SET_SIZE, strict=True)]
 
 # Where codes come from, and the sets of images that are compared with the test images.
 PRIORS = ("normal", "gmm", "two_stage")
@@ -85,7 +87,7 @@ class DownloadConfig(ConfigModel):
     """Where a dataset is read from; verified images are the same wherever they came from."""
 
     source: str | None = Field(
-        description="a local archive or folder to read instead of downloading; null: download"
+        description="a local archive or folder (from `~` or the project's root); null: download"
     )
 
 
@@ -183,10 +185,10 @@ class SampleConfig(ConfigModel):
 
     seed: Seed = Field(description="of the images shown, the codes and the fitted priors")
     num_grid_images: PositiveInt = Field(description="test images and samples shown")
-    num_samples: PositiveInt = Field(
+    num_samples: SetSize = Field(
         description="codes drawn from each prior and decoded for the metrics"
     )
-    num_fit_images: PositiveInt = Field(
+    num_fit_images: SetSize = Field(
         description="training images whose codes the other priors are fitted to"
     )
     two_stage_epochs: PositiveInt = Field(description="of the second-stage VAE over those codes")
@@ -199,7 +201,7 @@ class SampleConfig(ConfigModel):
 class EvalConfig(ConfigModel):
     """How a trained run is measured."""
 
-    num_images: PositiveInt | None = Field(description="test images to measure on; null: all")
+    num_images: SetSize | None = Field(description="test images to measure on; null: all")
     active_threshold: PositiveFloat = Field(
         description="a dimension is active if Var[mu] over the images exceeds this"
     )
@@ -211,14 +213,12 @@ class EvalConfig(ConfigModel):
     feature_extractor_weights: str | None = Field(
         description="a file with inception's weights; null: download"
     )
-    num_feature_images: Annotated[int, Field(ge=20, strict=True)] = Field(
-        description="images a side in Frechet and kernel distances"
-    )
+    num_feature_images: SetSize = Field(description="images a side in Frechet and kernel distances")
     num_likelihood_images: PositiveInt = Field(
         description="test images of the importance-weighted bound"
     )
     num_importance_samples: PositiveInt = Field(description="codes an image in it")
-    num_probe_images: PositiveInt = Field(description="training images of the linear probe")
+    num_probe_images: SetSize = Field(description="training images of the linear probe")
     fail_on_collapse: bool = Field(
         description="a collapsed run makes its evaluation fail, after its files are written"
     )
