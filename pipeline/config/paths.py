@@ -22,6 +22,12 @@ class Paths:
         return Path(os.environ.get("DVC_ROOT", self.root)).resolve()
 
     @property
+    def project(self) -> Path:
+        """The folder that holds the code: the workspace, or what its link to pipeline/ names."""
+        package = self.root / "pipeline"
+        return package.resolve().parent if package.exists() else self.root.resolve()
+
+    @property
     def params(self) -> Path:
         return self.root / "params.yaml"
 
@@ -64,6 +70,10 @@ class Paths:
     def checkpoint_dir(self, fingerprint: str) -> Path:
         """Checkpoints and timings of one training run, outside DVC's outputs."""
         return self.checkpoints / fingerprint
+
+    def code_record(self, fingerprint: str) -> Path:
+        """The code that this run was trained with, beside its checkpoints."""
+        return self.checkpoint_dir(fingerprint) / "code"
 
     def duration(self, stage: str) -> Path:
         """How long a stage took last time."""

@@ -14,7 +14,7 @@ from pipeline.config.paths import Paths
 from pipeline.config.run_record import RunRecord
 from pipeline.report.metrics import greater_is_better
 from pipeline.storage.reading import read_json
-from pipeline.tracking.client import store_uri
+from pipeline.tracking.store import store_uri
 
 if TYPE_CHECKING:
     import torch

@@ -10,13 +10,13 @@ from pipeline.storage import dvc_lock
 from pipeline.storage.reading import read_json
 from pipeline.tracking.artifacts import log_artifacts
 from pipeline.tracking.client import (
-    get_client,
     get_or_create_run,
     may_be_running,
+    preferred,
     search_training_runs,
-    store_uri,
 )
 from pipeline.tracking.registry import log_model, promote_champion
+from pipeline.tracking.store import get_client, store_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -88,9 +88,9 @@ def find_drift(config: Config, paths: Paths) -> list[str]:
 def _drift_of(name: str, config: Config, paths: Paths, known: "list[Run]") -> str | None:
     fingerprint = load_run_record(name, config.tracking.experiment, paths).fingerprint
     same = [run for run in known if run.data.tags.get("fingerprint") == fingerprint]
-    if len(same) != 1:
-        return f"{name} has {len(same)} runs in MLflow"
-    run = same[0]
+    if not same:
+        return f"{name} has 0 runs in MLflow"
+    run = preferred(same)
     shown = {**run.data.metrics, **run.data.tags}
     expected = read_json(paths.metrics(name))
     other = [key for key, value in expected.items() if shown.get(key) != value]
