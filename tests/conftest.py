@@ -16,8 +16,9 @@ import pytest
 from pipeline.config.grid import Config, deep_merge
 from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
-from pipeline.report.i18n import load_catalogs
-from pipeline.report.tables import MEASURED_TIMES
+from pipeline.report.diagnosis import HEADING
+from pipeline.report.i18n import Translator, available_languages
+from pipeline.report.metrics import MEASURED_TIMES, TABLES
 from pipeline.stages import baselines, evaluate, fetch, report, sample, train
 from pipeline.storage.yaml_io import dump_yaml, read_yaml
 from pipeline.workflow.workspace import create_workspace
@@ -61,8 +62,9 @@ def timeless(path: Path) -> bytes:
         return pd.read_csv(path).drop(columns=[*MEASURED_TIMES, "mlflow_run_id"]).to_csv().encode()
     if path.name.startswith("report") and path.suffix in (".md", ".html"):
         text = re.sub(r"MLflow (run )?[0-9a-f]{32}", "", path.read_text())
-        for words in load_catalogs().values():
-            start, end = words["tables"]["cost"], words["headings"]["judged"]
+        for language in available_languages():
+            say = Translator(language).translate
+            start, end = say(TABLES["cost"]), say(HEADING)
             text = re.sub(f"{re.escape(start)}.*?{re.escape(end)}", "", text, flags=re.DOTALL)
         return text.encode()
     return path.read_bytes()

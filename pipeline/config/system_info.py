@@ -2,12 +2,13 @@
 
 import os
 import platform
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 
 def system_summary() -> str:
-    """One line, for example `Linux x86_64, AMD EPYC, 2 cores, 24 GiB`."""
+    """Say the machine in one line, such as `Linux x86_64, AMD EPYC, 2 cores, 24 GiB`."""
     import psutil
 
     parts = [f"{platform.system()} {platform.machine()}", _processor(), f"{os.cpu_count()} cores"]
@@ -16,10 +17,15 @@ def system_summary() -> str:
 
 
 def package_versions() -> dict[str, str]:
-    """Of Python and of the packages that decide numbers or formats."""
-    return {"python": platform.python_version()} | {
-        name: version(name) for name in ("torch", "dvc", "mlflow")
-    }
+    """Return the versions of Python and of the packages that decide numbers or formats.
+
+    Stages work without DVC and MLflow: what is not installed is left out.
+    """
+    versions = {"python": platform.python_version()}
+    for name in ("torch", "dvc", "mlflow"):
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions
 
 
 def _processor() -> str:

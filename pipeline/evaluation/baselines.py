@@ -24,13 +24,16 @@ class Baselines(NamedTuple):
     features: ReferenceFeatures
 
 
-def load_baselines(folder: Path) -> Baselines:
-    """Read what the baselines stage wrote; UserError if it is missing or damaged."""
+def load_baselines(folder: Path, device: torch.device) -> Baselines:
+    """Read what the baselines stage wrote; UserError if it is missing or damaged.
+
+    Features are put on `device`, where sets of images are compared with them.
+    """
     metrics = read_json(folder / "baselines.json")
     maps = read_tensors(folder / "mean.safetensors")
     features = read_tensors(folder / "features.safetensors")
     try:
-        reference = ReferenceFeatures(features["test"], features["train"])
+        reference = ReferenceFeatures(features["test"].to(device), features["train"].to(device))
         return Baselines(metrics, maps["mean"], maps["entropy"], reference)
     except KeyError as error:
         raise UserError(
@@ -39,7 +42,7 @@ def load_baselines(folder: Path) -> Baselines:
 
 
 def compute_baselines(pca: PCA, test_images: Tensor) -> dict[str, Any]:
-    """Measure every baseline on the test images (uint8 [N, C, H, W])."""
+    """Measure every baseline on the test images (uint8 [N, C, H, W], on the device of `pca`)."""
     scores = mean_squared_scores(pca, test_images)
     bits = ppca_bits_per_dim(pca.explained_variance, scores)
     image = pca.mean.float().reshape(test_images.shape[1:])
@@ -74,7 +77,7 @@ def mean_squared_scores(pca: PCA, images: Tensor) -> Tensor:
 
 def pca_mse(scores: Tensor) -> Tensor:
     """Return the MSE per pixel-channel with the first k components, k = 0 .. D, [D + 1]."""
-    kept = torch.cat([torch.zeros(1, dtype=scores.dtype), scores.cumsum(0)])
+    kept = torch.cat([scores.new_zeros(1), scores.cumsum(0)])
     return ((scores.sum() - kept) / len(scores)).clamp(min=0)
 
 
@@ -86,7 +89,7 @@ def ppca_bits_per_dim(explained_variance: Tensor, scores: Tensor) -> Tensor:
     """
     size = len(explained_variance)
     # Components left out when k are kept.
-    left = torch.arange(size, 0, -1, dtype=explained_variance.dtype)
+    left = torch.arange(size, 0, -1).to(explained_variance)
     noise_variance = explained_variance.flip(0).cumsum(0).flip(0) / left
     beyond = scores.flip(0).cumsum(0).flip(0)
 

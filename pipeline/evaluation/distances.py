@@ -74,7 +74,9 @@ def prdc_metrics(real: Tensor, generated: Tensor) -> dict[str, float]:
     # The library reports the sizes on standard output.
     with contextlib.redirect_stdout(io.StringIO()):
         found = compute_prdc(
-            real[:PRDC_MAX_IMAGES].numpy(), generated[:PRDC_MAX_IMAGES].numpy(), nearest_k=NEAREST
+            real[:PRDC_MAX_IMAGES].cpu().numpy(),
+            generated[:PRDC_MAX_IMAGES].cpu().numpy(),
+            nearest_k=NEAREST,
         )
     return {key: float(value) for key, value in found.items()}
 

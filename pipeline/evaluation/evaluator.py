@@ -26,7 +26,7 @@ NUM_INFORMATION_IMAGES = 2_000
 
 
 class EvalInputs(NamedTuple):
-    """A trained run and the images, uint8 [N, C, H, W], that it is measured on.
+    """A trained run and the images, uint8 [N, C, H, W], that it is measured on, on one device.
 
     `samples` has a set for each prior.
     """
@@ -75,7 +75,7 @@ def evaluate(
     metrics: dict[str, Any] = {
         "num_test_images": len(test_images),
         "feature_extractor": config.feature_extractor,
-        "feature_precision": feature_precision(config.feature_extractor),
+        "feature_precision": feature_precision(config.feature_extractor, test_images.device),
     }
     metrics |= validate(model, test_images, run.loss, config.seed, "test")
     metrics |= reconstruction_metrics(encodings, run.latent_dim, baselines)
@@ -102,7 +102,7 @@ def encode_all(model: VAE, images: Tensor) -> Encodings:
                 mu=posterior.mu,
                 logvar=posterior.logvar,
                 kl=posterior.kl(),
-                reconstructions=torch.from_numpy(to_uint8(predicted.numpy())),
+                reconstructions=torch.from_numpy(to_uint8(predicted.cpu().numpy())).to(x.device),
                 mse=reconstruction.mse_per_image(predicted, x),
                 bce=reconstruction.bce_per_image(predicted, x),
                 ssim=reconstruction.ssim(predicted, x),
@@ -115,7 +115,8 @@ def shuffled_mse(model: VAE, images: Tensor, mu: Tensor, seed: int) -> float:
     """Return the mean squared error when every image is decoded from another image's code."""
     order = collapse.derangement(len(mu), torch.Generator().manual_seed(seed))
     total = 0.0
-    parts = zip(images.split(EVAL_BATCH_SIZE), mu[order].split(EVAL_BATCH_SIZE), strict=True)
+    others = mu[order.to(mu.device)]
+    parts = zip(images.split(EVAL_BATCH_SIZE), others.split(EVAL_BATCH_SIZE), strict=True)
     for part, z in parts:
         predicted = model.to_pixels(model.decode(z))
         total += float(reconstruction.mse_per_image(predicted, to_float(part)).double().sum())
@@ -127,8 +128,8 @@ def latent_stats(encodings: Encodings) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "dimension": range(encodings.mu.shape[1]),
-            "kl": encodings.kl.double().mean(0).numpy(),
-            "mu_variance": encodings.mu.double().var(0, unbiased=False).numpy(),
+            "kl": encodings.kl.double().mean(0).cpu().numpy(),
+            "mu_variance": encodings.mu.double().var(0, unbiased=False).cpu().numpy(),
         }
     )
 
@@ -137,8 +138,10 @@ def cost_metrics(model: VAE) -> dict[str, int]:
     """Count the weights and one image's forward operations (a multiply-add is two)."""
     from torch.utils.flop_counter import FlopCounterMode
 
+    device = model.decoder_logvar.device
+    image = torch.zeros(1, *model.image_shape, device=device)
     with FlopCounterMode(display=False) as counter:
-        model(torch.zeros(1, *model.image_shape), torch.zeros(1, model.latent_dim))
+        model(image, torch.zeros(1, model.latent_dim, device=device))
     num_params = sum(p.numel() for p in model.parameters())
     return {"num_params": num_params, "forward_flops": counter.get_total_flops()}
 
@@ -167,9 +170,9 @@ def latent_metrics(inputs: EvalInputs, encodings: Encodings, config: EvalConfig)
     some = slice(NUM_INFORMATION_IMAGES)
     mu, logvar = encodings.mu[some], encodings.logvar[some]
     parts = inputs.train_images[: config.num_probe_images].split(EVAL_BATCH_SIZE)
-    train = torch.cat([inputs.model.encode(to_float(part)).mu for part in parts]).numpy()
+    train = torch.cat([inputs.model.encode(to_float(part)).mu for part in parts]).cpu().numpy()
     labels = inputs.train_labels[: len(train)]
-    test = encodings.mu.numpy()
+    test = encodings.mu.cpu().numpy()
     return {
         "mutual_information": mutual_information(mu, logvar, generator),
         "mutual_information_bound": math.log(len(mu)),

@@ -14,7 +14,8 @@ def mutual_information(mu: Tensor, logvar: Tensor, generator: torch.Generator) -
 
     E[log q(z|x) - log q(z)] with one z an image, q(z) the mixture of all N posteriors; mu, logvar [N, latent_dim].
     """
-    z = Posterior(mu, logvar).sample(torch.randn(mu.shape, generator=generator))
+    eps = torch.randn(mu.shape, generator=generator).to(mu.device)
+    z = Posterior(mu, logvar).sample(eps)
     precision = torch.exp(-logvar)
     # (z_i - mu_j)^2 / var_j summed over dimensions, as matrix products.
     distances = (

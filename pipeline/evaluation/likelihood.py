@@ -36,7 +36,7 @@ def iwae_bound(
     for image in images.split(1):
         x = to_float(image)
         posterior = model.encode(x)
-        eps = torch.randn(num_samples, model.latent_dim, generator=generator)
+        eps = torch.randn(num_samples, model.latent_dim, generator=generator).to(x.device)
         weights = [
             _log_weights(model, x, posterior, part, precision) for part in eps.split(BATCH_SIZE)
         ]
@@ -100,8 +100,9 @@ def decoder_noise(model: VAE, z: Tensor) -> tuple[Tensor, Tensor]:
     """Return scale_tril [C, C] and log_scale of a Gaussian model's noise for codes z."""
     log_scale = model.log_scale(z)
     if log_scale is None:
-        identity = torch.eye(len(model.channel_cov))
-        return identity * torch.exp(0.5 * model.decoder_logvar), torch.zeros(1, 1, 1, 1)
+        identity = torch.eye(len(model.channel_cov), device=z.device)
+        no_scale = torch.zeros(1, 1, 1, 1, device=z.device)
+        return identity * torch.exp(0.5 * model.decoder_logvar), no_scale
     return torch.linalg.cholesky(model.channel_cov), log_scale
 
 

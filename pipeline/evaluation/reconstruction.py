@@ -25,7 +25,7 @@ def ssim(predicted: Tensor, images: Tensor) -> Tensor:
 
     Torchmetrics' values, written out because importing it takes seconds.
     """
-    offsets = torch.arange(11) - 5
+    offsets = torch.arange(11, device=images.device) - 5
     row = torch.exp(-offsets.square() / (2 * 1.5**2))
     channels = images.shape[1]
     window = (row.outer(row) / row.sum() ** 2).expand(channels, 1, 11, 11)

@@ -29,8 +29,8 @@ class PCA(NamedTuple):
 def mean_and_cov(images: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean [D] and covariance [D, D] of uint8 images [N, C, H, W] in [0, 1], float64."""
     size = images[0].numel()
-    total = torch.zeros(size, dtype=torch.float64)
-    product = torch.zeros(size, size, dtype=torch.float64)
+    total = torch.zeros(size, dtype=torch.float64, device=images.device)
+    product = torch.zeros(size, size, dtype=torch.float64, device=images.device)
     for part in images.split(CHUNK_SIZE):
         # Near zero mean, so that float32 products keep their precision.
         centered = to_float(part).flatten(1) - 0.5

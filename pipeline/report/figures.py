@@ -1,7 +1,7 @@
-"""Data to Figure; the only matplotlib import. Colours are safe for the colour-blind (Okabe & Ito 2008)."""
+"""Data to Figure; the only matplotlib import. Colors are safe for the color-blind (Okabe & Ito)."""
 
 import io
-from itertools import product
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -10,100 +10,87 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pipeline.data.images import make_grid
+from pipeline.report.i18n import Translator, _
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-DPI = 110
 LINES = ("-", "--", "-.", ":")
-# What a plot calls things, in one language: `axes` of the report's catalogues.
-Labels = dict[str, str]
+MARKERS = "os^D"
+DPI = 110
+HALF_PAGE = (5.5, 4)
+
+
+class Curve(NamedTuple):
+    """Values by latent size; a reference has no spread over seeds and is drawn thin and black."""
+
+    label: str
+    mean: pd.Series
+    spread: pd.Series | None = None
+    color: int = 0
+    line: int = 0
+    marker: int = 0
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as PNG; equal figures are equal bytes."""
+    """Return the figure as PNG; equal figures are equal bytes."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
     return file.getvalue()
 
 
 def svg(figure: Figure) -> str:
-    """The figure as an <svg> element for a page whose text colour and background (--page) it takes."""
+    """Return an <svg> element for a page whose text color and background (--page) it takes."""
+    file = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "figure"}):
-        file = io.StringIO()
-        figure.savefig(
-            file, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
-        )
+        undated = {"Date": None, "Creator": None}
+        figure.savefig(file, format="svg", transparent=True, metadata=undated)
     element = file.getvalue()
     element = element[element.index("<svg") :]
     return element.replace("#000000", "currentColor").replace("#ffffff", "var(--page)")
 
 
 def strips(rows: list[tuple[str, np.ndarray]], scale: int = 2) -> Figure:
-    """Labelled rows of images uint8 [N, C, H, W], drawn `scale` dots to the pixel by `png`."""
-    count, _, side, _ = rows[0][1].shape
+    """Draw labeled rows of images uint8 [N, C, H, W], `scale` dots to the pixel by `png`."""
+    count, _channels, side, _width = rows[0][1].shape
     side, gap, margin = scale * side, 6, 190
-    width, height = margin + count * side, len(rows) * (side + gap) - gap
+    width = margin + count * side
+    height = len(rows) * (side + gap) - gap
     figure = Figure(figsize=(width / DPI, height / DPI))
     for index, (label, images) in enumerate(rows):
         bottom = height - side - index * (side + gap)
-        axes = figure.add_axes(
-            (margin / width, bottom / height, count * side / width, side / height)
-        )
-        axes.imshow(
-            make_grid(images[None]),
-            interpolation="nearest",
-            aspect="auto",
-            cmap="gray",
-            vmin=0,
-            vmax=255,
-        )
+        place = (margin / width, bottom / height, count * side / width, side / height)
+        axes = figure.add_axes(place)
+        grid = make_grid(images[None])
+        axes.imshow(grid, interpolation="nearest", aspect="auto", cmap="gray", vmin=0, vmax=255)
         axes.axis("off")
         figure.text(0.01, (bottom + side / 2) / height, label, va="center", fontsize=8)
     return figure
 
 
-def _styled(axes, title: str, x: str, y: str) -> None:  # type: ignore[no-untyped-def]  # Axes, whose stubs need pyplot
-    axes.set_title(title, fontsize=10)
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def _legend_below(figure: Figure, columns: int) -> None:
-    """What the first axes show, in a place where it hides nothing."""
-    figure.legend(
-        *figure.axes[0].get_legend_handles_labels(),
-        loc="outside lower center",
-        ncols=columns,
-        fontsize=7,
-    )
-
-
 def loss_curves(
     history: pd.DataFrame,
     title: str,
-    words: Labels,
-    mean_image: float | None = None,
-    floor: float | None = None,
+    translator: Translator,
+    levels: dict[str, float] | None = None,
 ) -> Figure:
-    """Total loss and KL by epoch, a line for each run, dashed for validation images.
+    """Draw loss and KL by epoch, a line for each run, dashed for validation images.
 
-    `history` has the columns of history.csv and `run`.
-    `mean_image` and `floor` are levels of the total loss to draw in where the loss has the same scale.
+    `history` has the columns of history.csv and `run`; `levels` are losses to draw in by name.
     """
+    say = translator.translate
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for index, (run, rows) in enumerate(history.groupby("run", sort=False)):
-        colour = COLORS[index % len(COLORS)]
-        left.plot(rows["epoch"], rows["train_total_loss"], color=colour, marker=".", label=str(run))
-        left.plot(rows["epoch"], rows["validation_total_loss"], color=colour, linestyle="--")
-        right.plot(rows["epoch"], rows["train_kl"], color=colour, marker=".")
-    left.plot([], [], color="black", linestyle="--", label=words["validation"])
-    for level, name, style in ((mean_image, "mean_image", ":"), (floor, "floor", "-.")):
-        if level is not None:
-            left.axhline(level, color="black", linestyle=style, linewidth=1, label=words[name])
-    _styled(left, f"{title}: {words['total_loss']}", words["epoch"], f"{words['total_loss']}, nats")
-    _styled(right, f"{title}: KL", words["epoch"], f"KL, {words['nats_per_image']}")
+        color = COLORS[index % len(COLORS)]
+        left.plot(rows["epoch"], rows["train_loss"], color=color, marker=".", label=str(run))
+        left.plot(rows["epoch"], rows["val_loss"], color=color, linestyle="--")
+        right.plot(rows["epoch"], rows["train_kl"], color=color, marker=".")
+    left.plot([], [], color="black", linestyle="--", label=say(_("validation")))
+    for index, (name, level) in enumerate((levels or {}).items()):
+        line = LINES[-1 - index]
+        left.axhline(level, color="black", linestyle=line, linewidth=1, label=name)
+    loss = say(_("loss"))
+    _style(left, f"{title}: {loss}", say(_("epoch")), say(_("loss, nats")))
+    _style(right, f"{title}: KL", say(_("epoch")), say(_("KL, nats/image")))
     right.set_ylim(bottom=0)
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -111,94 +98,93 @@ def loss_curves(
     return figure
 
 
-def by_latent_dim(
-    summary: pd.DataFrame,
-    lines: dict[str, str],
-    label: str,
-    words: Labels,
-    references: dict[str, pd.Series],
-) -> Figure:
-    """Quantities (key of the summary: name) against latent size, a line for each and variant, with reference lines.
-
-    Points are means over seeds, bars their standard deviation.
-    """
-    figure = Figure(figsize=(5.5, 4), layout="constrained")
+def by_latent_dim(curves: list[Curve], title: str, label: str, translator: Translator) -> Figure:
+    """Draw curves against latent size: means over seeds with bars of their standard deviation."""
+    figure = Figure(figsize=HALF_PAGE, layout="constrained")
     axes = figure.subplots()
-    for (index, (variant, rows)), (number, (key, name)) in product(
-        enumerate(summary.groupby("variant", sort=False)), enumerate(lines.items())
-    ):
-        grouped = rows.groupby("latent_dim")[key]
+    for curve in curves:
+        sizes = curve.mean.index
+        line = LINES[curve.line % len(LINES)]
+        if curve.spread is None:
+            axes.plot(sizes, curve.mean, color="black", linestyle=line, linewidth=1)
+            axes.lines[-1].set_label(curve.label)
+            continue
         axes.errorbar(
-            grouped.mean().index, grouped.mean(), yerr=grouped.std().fillna(0), marker="os^D"[number % 4], capsize=3,
-            color=COLORS[(index if len(lines) == 1 else number) % len(COLORS)], linestyle=LINES[index % len(LINES)],
-            label=f"{variant} {name}".strip(),
-        )  # fmt: skip  # one argument a line says nothing more
-    for index, (name, values) in enumerate(references.items()):
-        axes.plot(
-            values.index,
-            values,
-            color="black",
-            linestyle=LINES[1 + index % 3],
-            linewidth=1,
-            label=name,
+            sizes,
+            curve.mean,
+            yerr=curve.spread,
+            marker=MARKERS[curve.marker % len(MARKERS)],
+            capsize=3,
+            color=COLORS[curve.color % len(COLORS)],
+            linestyle=line,
+            label=curve.label,
         )
     axes.set_xscale("log", base=2)
-    axes.set_xticks(
-        sorted(summary["latent_dim"].unique()),
-        [str(d) for d in sorted(summary["latent_dim"].unique())],
-    )
-    _styled(axes, label.split(",")[0], words["latent_size"], label)
+    ticks = sorted({int(size) for curve in curves for size in curve.mean.index})
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    _style(axes, title, translator.translate(_("latent size")), label)
     _legend_below(figure, columns=2)
     return figure
 
 
-def rate_distortion(summary: pd.DataFrame, words: Labels, mean_image: float) -> Figure:
-    """PSNR against KL, a point for each run, with its latent size if there are several, and the mean image's PSNR."""
-    figure = Figure(figsize=(5.5, 4), layout="constrained")
+def rate_distortion(summary: pd.DataFrame, mean_image: float, translator: Translator) -> Figure:
+    """Draw PSNR against KL: a point for each run, PCA's of its size, and the mean image's PSNR."""
+    say = translator.translate
+    figure = Figure(figsize=HALF_PAGE, layout="constrained")
     axes = figure.subplots()
     several = summary["latent_dim"].nunique() > 1
     for index, (variant, rows) in enumerate(summary.groupby("variant", sort=False)):
-        colour = COLORS[index % len(COLORS)]
-        axes.plot(
-            rows["kl"],
-            rows["psnr_db"],
-            color=colour,
-            marker="os^D"[index % 4],
-            linestyle="",
-            label=str(variant),
-        )
-        used = rows[rows["collapse"] != "collapsed"]
-        axes.plot(
-            used["kl"], used["pca_psnr_db"], color=colour, marker="_", linestyle="", markersize=12
-        )
+        color = COLORS[index % len(COLORS)]
+        marker = MARKERS[index % len(MARKERS)]
+        used = rows[rows["collapse_label"] != "collapsed"]
+        _scatter(axes, rows["test_kl"], rows["psnr_db"], color, marker, str(variant))
+        _scatter(axes, used["test_kl"], used["pca_psnr_db"], color, "_")
         for row in used.itertuples() if several else ():
-            beside = (row.kl, row.psnr_db)
-            axes.annotate(
-                str(row.latent_dim), beside, (6, -3), textcoords="offset points", fontsize=7
-            )
-    axes.plot([], [], color="black", marker="_", linestyle="", markersize=12, label=words["pca"])
-    axes.axhline(mean_image, color="black", linestyle=":", linewidth=1, label=words["mean_image"])
-    _styled(axes, words["rate_distortion"], f"KL, {words['nats_per_image']}", words["psnr"])
+            place = (row.test_kl, row.psnr_db)
+            size = str(row.latent_dim)
+            axes.annotate(size, place, (6, -3), textcoords="offset points", fontsize=7)
+    pca = say(_("PCA of that size"))
+    _scatter(axes, [], [], "black", "_", pca)
+    level = say(_("mean image"))
+    axes.axhline(mean_image, color="black", linestyle=":", linewidth=1, label=level)
+    _style(axes, say(_("Rate and distortion")), say(_("KL, nats/image")), say(_("PSNR, dB")))
     _legend_below(figure, columns=4)
     return figure
 
 
-def kl_per_dimension(dimensions: pd.DataFrame, words: Labels) -> Figure:
-    """KL of each latent dimension in falling order, nats, a line for each run."""
-    figure = Figure(figsize=(5.5, 4), layout="constrained")
+def kl_per_dimension(latent_stats: pd.DataFrame, translator: Translator) -> Figure:
+    """Draw the KL of each latent dimension in falling order, nats, a line for each run."""
+    say = translator.translate
+    figure = Figure(figsize=HALF_PAGE, layout="constrained")
     axes = figure.subplots()
-    for index, (run, rows) in enumerate(dimensions.groupby("run", sort=False)):
-        kl = rows["kl"]
-        colour, line = COLORS[index % len(COLORS)], LINES[index // len(COLORS) % len(LINES)]
-        axes.plot(
-            np.arange(1, len(kl) + 1),
-            np.sort(kl)[::-1],
-            label=str(run),
-            color=colour,
-            linestyle=line,
-        )
+    for index, (run, rows) in enumerate(latent_stats.groupby("run", sort=False)):
+        kl = np.sort(rows["kl"])[::-1]
+        color = COLORS[index % len(COLORS)]
+        line = LINES[index // len(COLORS) % len(LINES)]
+        axes.plot(np.arange(1, len(kl) + 1), kl, label=str(run), color=color, linestyle=line)
     axes.set_yscale("symlog", linthresh=1e-3)
     axes.set_xscale("log")
-    _styled(axes, words["kl_sorted"], words["dimension"], "KL, nats")
+    title = say(_("KL of each dimension, sorted"))
+    _style(axes, title, say(_("dimension")), say(_("KL, nats")))
     _legend_below(figure, columns=4)
     return figure
+
+
+def _style(axes, title: str, x: str, y: str) -> None:  # type: ignore[no-untyped-def]  # no stubs
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _scatter(axes, x, y, color: str, marker: str, label: str = "") -> None:  # type: ignore[no-untyped-def]
+    """Draw points without a line; PCA's dashes are wider than the runs' own marks."""
+    size = 12 if marker == "_" else 6
+    axes.plot(x, y, color=color, marker=marker, linestyle="", markersize=size, label=label)
+
+
+def _legend_below(figure: Figure, columns: int) -> None:
+    """Put what the first axes show where it hides nothing."""
+    shown = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*shown, loc="outside lower center", ncols=columns, fontsize=7)

@@ -1,47 +1,106 @@
-"""The message catalogues, one for each language of the report, and sentences said in them."""
+"""Sentences that wait for their language: the English text stands at the rule that chooses it.
 
+`_("...")` marks a sentence and `_n("one", "many", count)` one whose form follows a number; gettext
+catalogs under locales/ hold what each becomes in another language. Values are named, as in
+`str.format`, and may be messages themselves.
+"""
+
+import gettext
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipeline.report.conclusions import Message
-from pipeline.storage.yaml_io import read_yaml
+from pipeline import UserError
 
-FOLDER = Path(__file__).parent / "words"
+LOCALES = Path(__file__).parent / "locales"
+DOMAIN = "report"
+ENGLISH = "en"
+
+
+@dataclass(frozen=True)
+class Message:
+    """A sentence with its values; `plural` is its form for counts other than one."""
+
+    text: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    plural: str | None = None
+    count: int = 1
+
+    def __str__(self) -> str:
+        return Translator(ENGLISH).translate(self)
+
+
+NOTHING = Message("")
+
+
+def _(text: str, **values: Any) -> Message:
+    """Mark a sentence for translation."""
+    return Message(text, values)
+
+
+def _n(one: str, many: str, count: int, **values: Any) -> Message:
+    """Mark a sentence whose form follows `count`, which is among its values."""
+    return Message(one, values | {"count": count}, many, count)
 
 
 class Translator:
-    """One language's catalogue: `words["headings"]["verdict"]`, and computed sentences through `say`."""
+    """Says messages in one language."""
 
     def __init__(self, language: str) -> None:
         self.language = language
-        self.catalogue = read_yaml(FOLDER / f"{language}.yaml")
+        self.catalog = load_catalog(language)
 
-    def __getitem__(self, key: str) -> Any:
-        return self.catalogue[key]
+    @property
+    def name(self) -> str:
+        """What the language calls itself."""
+        from babel import Locale
 
-    def translate(self, sentence: Message) -> str:
-        """A conclusion in this language; numbers are written alike in every language."""
-        values = {
-            name: self.translate(v) if isinstance(v, Message) else v
-            for name, v in sentence.values.items()
-        }
-        return str(self.catalogue["sentences"][sentence.key]).format(**values).strip()
+        return str(Locale.parse(self.language).display_name).capitalize()
 
-    def label(self, row: Any) -> str:
-        """What a run was judged and how good its reconstructions are; `row` is its row of the summary."""
-        verdict = self.catalogue["verdicts"].get(row.collapse, row.collapse)
-        return str(self.catalogue["labelled"]).format(verdict=verdict, psnr=row.psnr_db)
+    def translate(self, message: Message | str) -> str:
+        """Return the sentence in this language; numbers are written alike in every language."""
+        if isinstance(message, str):
+            return message
+        if not message.text:  # gettext's name for a catalog's head
+            return ""
+        if message.plural is None:
+            text = self.catalog.gettext(message.text)
+        else:
+            text = self.catalog.ngettext(message.text, message.plural, message.count)
+        return text.format(**{name: self._value(value) for name, value in message.values.items()})
 
-    def column_description(self, column: str) -> str:
-        """What a column of summary.csv holds."""
-        if column in self.catalogue["columns"]:
-            return str(self.catalogue["columns"][column])
-        measure, _, of = column.partition("_")
-        return str(self.catalogue["per_image_set"]).format(
-            measure=self.catalogue["measures"][measure], of=self.catalogue["of"][of]
-        )
+    def _value(self, value: Any) -> Any:
+        return self.translate(value) if isinstance(value, Message) else value
 
 
-def load_catalogs() -> dict[str, Translator]:
-    """Every catalogue there is, by language."""
-    return {path.stem: Translator(path.stem) for path in sorted(FOLDER.glob("*.yaml"))}
+@cache
+def load_catalog(language: str) -> gettext.NullTranslations:
+    """Read a language's catalog. Raises UserError if there is none; English needs none."""
+    if language == ENGLISH:
+        return gettext.NullTranslations()
+    from babel.messages.mofile import write_mo
+    from babel.messages.pofile import read_po
+
+    path = catalog_path(language)
+    if not path.exists():
+        allowed = ", ".join(available_languages())
+        raise UserError(f"the report has no language {language!r}; allowed: {allowed}")
+    # gettext reads compiled catalogs only; this one is compiled in memory, so that git has text.
+    compiled = io.BytesIO()
+    with path.open("rb") as file:
+        write_mo(compiled, read_po(file, locale=language))
+    compiled.seek(0)
+    return gettext.GNUTranslations(compiled)
+
+
+def catalog_path(language: str) -> Path:
+    """Where a language's catalog lies."""
+    return LOCALES / language / "LC_MESSAGES" / f"{DOMAIN}.po"
+
+
+def available_languages() -> list[str]:
+    """Every language the report can be written in."""
+    return [ENGLISH, *sorted(path.name for path in LOCALES.iterdir() if path.is_dir())]

@@ -1,5 +1,104 @@
-"""The registry of metrics."""
+"""The registry of metrics: title, unit, digits, direction, table, description and source of each.
+
+Tables, glossary, docs/metrics.md, the signs of comparisons and the champion's direction come from
+here. A new metric is its computation, one row and its translation.
+"""
+
+from pipeline import UserError
+from pipeline.report import image_sets, run_metrics
+from pipeline.report.i18n import Message, _
+from pipeline.report.metric import BITS_PER_DIM, NATS_PER_DIM, Metric
+
+# Tables of runs with their headings, in the order of the report.
+TABLES: dict[str, Message] = {
+    "latents": _("Is the code used?"),
+    "quality": _("How good are reconstructions and likelihood?"),
+    "sets": _("How good are sets of images?"),
+    "coverage": _("Precision, recall, density, coverage"),
+    "cost": _("What each run cost"),
+}
+# Of the clock, not of the parameters: they alone differ between equal studies.
+MEASURED_TIMES = ("train_seconds", "images_per_second")
+
+NEIGHBORS = Metric(
+    "nn_distance_ratio",
+    _("novelty"),
+    _(
+        "median distance of samples to the nearest training image / that of test images; "
+        "well below 1 the samples are copies"
+    ),
+    "sets",
+)
+BEST_PRIOR = Metric(
+    "fd_samples",
+    _("Fréchet distance, samples"),
+    _("Fréchet distance of the samples of the run's best prior"),
+    "comparison",
+    digits=1,
+    greater_is_better=False,
+)
+BASELINES = (
+    Metric(
+        "gaussian_bits_per_dim",
+        _("likelihood of a Gaussian"),
+        _("− log likelihood of a Gaussian with full covariance, fitted to the training images"),
+        "baselines",
+        BITS_PER_DIM,
+    ),
+    Metric(
+        "mean_image_bce",
+        _("BCE of the mean image"),
+        _("cross-entropy of the test images if the mean training image is predicted"),
+        "baselines",
+        NATS_PER_DIM,
+    ),
+    Metric(
+        "bce_perfect",
+        _("BCE of a perfect reconstruction"),
+        _("mean entropy of the test images' pixel-channels, the least possible cross-entropy"),
+        "baselines",
+        NATS_PER_DIM,
+    ),
+)
+
+REGISTRY: dict[str, Metric] = {
+    metric.key: metric
+    for metric in (
+        *run_metrics.RUN,
+        *run_metrics.LATENTS,
+        *run_metrics.QUALITY,
+        *image_sets.of_sets("sets"),
+        NEIGHBORS,
+        *image_sets.of_sets("coverage"),
+        *run_metrics.COST,
+        BEST_PRIOR,
+        *BASELINES,
+        *image_sets.of_training_images(),
+    )
+}
+
+
+def in_table(name: str) -> list[Metric]:
+    """Return the metrics that the table `name` shows, in order."""
+    return [metric for metric in REGISTRY.values() if metric.table == name]
+
+
+def summary_columns() -> list[str]:
+    """Return the columns that summary.csv starts with: those that the report shows."""
+    return [metric.key for table in ("run", *TABLES) for metric in in_table(table)]
 
 
 def greater_is_better(key: str) -> bool:
-    return not key.startswith(("fd_", "kd_", "bits", "mse", "bce", "val_loss", "test_"))
+    """Say which direction of a metric of runs is better.
+
+    Raises UserError, with the metrics that are allowed, if it is unknown or has no direction.
+    """
+    directions = {
+        metric.key: metric.greater_is_better
+        for table in TABLES
+        for metric in in_table(table)
+        if metric.greater_is_better is not None
+    }
+    if key not in directions:
+        raise UserError(f"no run is better for its {key!r}; allowed: {', '.join(directions)}")
+    return directions[key]

@@ -1,4 +1,4 @@
-"""A whole study as the report needs it: gathered from every listed run's files, kept in reports/, read back."""
+"""A whole study as the report needs it: collected from its runs, kept in reports/, read back."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -6,79 +6,71 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline import UserError
+from pipeline.config.grid import Config, RunConfig, deep_merge
 from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
-from pipeline.config.schema import Config, deep_merge
+from pipeline.config.run_record import RunRecord, load_run_record, load_timing
 from pipeline.config.system_info import package_versions, system_summary
 from pipeline.data.images import grid_png, read_grid
-from pipeline.evaluation.samples import PRIORS
-from pipeline.report.tables import UNITS
+from pipeline.report.image_sets import PRIORS
+from pipeline.report.metrics import summary_columns
 from pipeline.storage import atomic
 from pipeline.storage.reading import read_csv, read_json
 from pipeline.storage.yaml_io import dump_yaml
 
 PUBLISHED = Path(__file__).parent / "published.csv"
-# Pictures of each run, rows of `report.columns` images; `evolution` has the epochs of `snapshot_epochs`.
+# Pictures of each run, rows of `report.num_images` images.
 SAMPLED = (
     "originals",
     "reconstructions",
     "interpolations",
     *(f"samples_{prior}" for prior in PRIORS),
 )
-PICTURES = (*SAMPLED, "neighbours", "evolution")
+PICTURES = (*SAMPLED, "nearest_neighbors", "snapshots")
 
 
 class StudyResults(NamedTuple):
-    """Everything the report shows, in the order of params.yaml.
-
-    `summary` has a row for each run, indexed by its name: the columns of summary.csv and everything else that was
-    measured; `history` its epochs; `dimensions` the KL of each latent dimension; `pictures` uint8 [rows, N, C, H, W];
-    `made_with` the machine and the versions that made the report.
-    """
+    """Everything the report shows, in the order of params.yaml."""
 
     params: Config
     summary: pd.DataFrame
+    """A row for each run, indexed by its name: what summary.csv holds."""
     history: pd.DataFrame
-    dimensions: pd.DataFrame
+    """A row for each epoch of each run."""
+    latent_stats: pd.DataFrame
+    """A row for each latent dimension of each run."""
     baselines: dict[str, Any]
     published: pd.DataFrame
+    """The source report's losses."""
     pictures: dict[str, dict[str, np.ndarray]]
+    """Of each run and kind, uint8 [rows, N, C, H, W]; snapshots are of `snapshot_epochs`."""
     made_with: dict[str, str]
+    """The machine and the versions that made the report."""
 
 
 def collect_results(params: Config, paths: Paths, run_ids: dict[str, str]) -> StudyResults:
-    """From the runs' own files; nothing is globbed, so what params.yaml dropped is not seen.
+    """Collect from the listed runs' files; what params.yaml dropped is not seen.
 
-    `run_ids` are MLflow's by fingerprint. UserError names the first file that is missing or damaged.
+    `run_ids` are MLflow's by fingerprint. Raises UserError naming the first file that is missing
+    or damaged.
     """
-    rows, histories, dimensions, pictures = [], [], [], {}
+    rows = []
+    histories = []
+    latent_stats = []
+    pictures = {}
     for run in params.runs:
-        cell = {
-            "run": run.name,
-            "variant": run.variant,
-            "latent_dim": run.latent_dim,
-            "seed": run.seed,
-        }
-        fingerprint = read_json(paths.model(run.name) / "model.json")["fingerprint"]
-        times = training_times(paths.checkpoint_dir(fingerprint) / "timing.json")
-        known = {"fingerprint": fingerprint, "mlflow_run_id": run_ids.get(fingerprint, "unknown")}
-        rows.append(cell | known | read_json(paths.metrics(run.name)) | times)
-        histories.append(read_csv(paths.model(run.name) / "history.csv").assign(**cell))
-        dimensions.append(read_csv(paths.dimensions(run.name)).assign(run=run.name))
-        files = {kind: paths.samples(run.name) / f"{kind}.png" for kind in SAMPLED}
-        files |= {
-            "neighbours": paths.neighbors(run.name),
-            "evolution": paths.model(run.name) / "evolution.png",
-        }
-        shown = {kind: read_grid(path)[:, : params.report.columns] for kind, path in files.items()}
-        shown["evolution"] = shown["evolution"][[0, *snapshot_epochs(len(histories[-1]))]]
-        pictures[run.name] = shown
+        record = load_run_record(run.name, params.tracking.experiment, paths)
+        cell = {"variant": run.variant, "latent_dim": run.latent_dim, "seed": run.seed}
+        history = read_csv(paths.model(run.name) / "history.csv")
+        rows.append(_summary_row(record, cell, run_ids))
+        histories.append(history.assign(run=run.name, **cell))
+        latent_stats.append(read_csv(paths.latent_stats(run.name)).assign(run=run.name))
+        pictures[run.name] = _pictures(run, paths, params.report.num_images, len(history))
     return StudyResults(
         params,
         pd.DataFrame(rows).set_index("run", drop=False),
         pd.concat(histories, ignore_index=True),
-        pd.concat(dimensions, ignore_index=True),
+        pd.concat(latent_stats, ignore_index=True),
         read_json(paths.baselines / "baselines.json"),
         read_csv(PUBLISHED),
         pictures,
@@ -86,36 +78,19 @@ def collect_results(params: Config, paths: Paths, run_ids: dict[str, str]) -> St
     )
 
 
-def training_times(timing: Path) -> dict[str, float]:
-    """What training took where it was done; nothing where only its files came from elsewhere."""
-    try:
-        taken = read_json(timing)
-        return {
-            "train_seconds": float(sum(taken["epoch_seconds"])),
-            "images_per_second": float(np.mean(taken["images_per_second"])),
-        }
-    except (UserError, KeyError):
-        return {"train_seconds": float("nan"), "images_per_second": float("nan")}
-
-
-def snapshot_epochs(epochs: int) -> list[int]:
-    """1, 2, 4, 8, ... and the last."""
-    return sorted({2**power for power in range(epochs.bit_length())} | {epochs})
-
-
 def save_results(study: StudyResults, reports: Path) -> None:
-    """Write the study into reports/: summary.csv, and study/ with the rest."""
-    columns = [*UNITS, *(column for column in study.summary.columns if column not in UNITS)]
-    atomic.write_text(
-        reports / "summary.csv", study.summary.reindex(columns=columns).to_csv(index=False)
-    )
-    with atomic.folder(reports / "study") as folder:
+    """Write the study into reports/: summary.csv, and results/ with the rest."""
+    first = summary_columns()
+    rest = [column for column in study.summary.columns if column not in first]
+    table = study.summary.reindex(columns=[*first, *rest])
+    atomic.write_text(reports / "summary.csv", table.to_csv(index=False))
+    with atomic.folder(reports / "results") as folder:
         atomic.write_text(folder / "history.csv", study.history.to_csv(index=False))
-        atomic.write_text(folder / "dimensions.csv", study.dimensions.to_csv(index=False))
+        atomic.write_text(folder / "latent_stats.csv", study.latent_stats.to_csv(index=False))
         atomic.write_json(folder / "baselines.json", study.baselines)
         atomic.write_json(folder / "made_with.json", study.made_with)
         # Where verified images were read from is the machine's own.
-        document = deep_merge(study.params.model_dump(), {"data": {"source": None}})
+        document = deep_merge(study.params.model_dump(), {"download": {"source": None}})
         atomic.write_text(folder / "params.yaml", dump_yaml(document))
         for run, shown in study.pictures.items():
             (folder / run).mkdir()
@@ -124,14 +99,17 @@ def save_results(study: StudyResults, reports: Path) -> None:
 
 
 def load_results(reports: Path) -> StudyResults:
-    """What `keep` wrote. UserError names the first file that is missing or damaged."""
-    folder = reports / "study"
+    """Read what `save_results` wrote.
+
+    Raises UserError naming the first file that is missing or damaged.
+    """
+    folder = reports / "results"
     summary = read_csv(reports / "summary.csv").set_index("run", drop=False)
     return StudyResults(
         load_config(folder / "params.yaml"),
         summary,
         read_csv(folder / "history.csv"),
-        read_csv(folder / "dimensions.csv"),
+        read_csv(folder / "latent_stats.csv"),
         read_json(folder / "baselines.json"),
         read_csv(PUBLISHED),
         {
@@ -140,3 +118,44 @@ def load_results(reports: Path) -> StudyResults:
         },
         read_json(folder / "made_with.json"),
     )
+
+
+def snapshot_epochs(epochs: int) -> list[int]:
+    """Return 1, 2, 4, 8, ... and the last."""
+    return sorted({2**power for power in range(epochs.bit_length())} | {epochs})
+
+
+def _summary_row(
+    record: RunRecord, cell: dict[str, Any], run_ids: dict[str, str]
+) -> dict[str, Any]:
+    """Return a run's row: what it is, what was measured of it, what it took."""
+    identity = {
+        "run": record.run.name,
+        "fingerprint": record.fingerprint,
+        "mlflow_run_id": run_ids.get(record.fingerprint, "unknown"),
+    }
+    metrics = read_json(record.paths.metrics(record.run.name))
+    return cell | identity | metrics | _training_times(record)
+
+
+def _training_times(record: RunRecord) -> dict[str, float]:
+    """Return what training took where it was done; NaN where only its files came from elsewhere."""
+    timing = load_timing(record)
+    try:
+        return {
+            "train_seconds": float(sum(timing["epoch_seconds"])),
+            "images_per_second": float(np.mean(timing["images_per_second"])),
+        }
+    except KeyError:
+        return {"train_seconds": float("nan"), "images_per_second": float("nan")}
+
+
+def _pictures(run: RunConfig, paths: Paths, num_images: int, epochs: int) -> dict[str, np.ndarray]:
+    """Read a run's pictures, at most `num_images` a row, and of its snapshots those shown."""
+    files = {kind: paths.samples(run.name) / f"{kind}.png" for kind in SAMPLED}
+    files["nearest_neighbors"] = paths.nearest_neighbors(run.name)
+    files["snapshots"] = paths.model(run.name) / "snapshots.png"
+    pictures = {kind: read_grid(path)[:, :num_images] for kind, path in files.items()}
+    # The first row is the images themselves, then one for each epoch.
+    pictures["snapshots"] = pictures["snapshots"][[0, *snapshot_epochs(epochs)]]
+    return pictures

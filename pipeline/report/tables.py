@@ -1,57 +1,83 @@
-"""The columns of summary.csv with their units, and the tables that the report makes of them."""
+"""Tables as the pages show them: columns that say what they hold, raw values to sort by, text."""
 
-from pipeline.evaluation.samples import PRIORS
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-MEASURES = ("fd", "kd", "precision", "recall", "density", "coverage")
-IMAGE_SETS = ("reconstruction", *PRIORS)
-RUN = ("variant", "latent_dim", "seed")
+import pandas as pd
 
+from pipeline.report.diagnosis import LABELS
+from pipeline.report.i18n import NOTHING, Message
+from pipeline.report.metrics import REGISTRY, TABLES, in_table
 
-def per_image_set(*measures: str) -> dict[str, str]:
-    return {f"{measure}_{of}": "" for measure in measures for of in IMAGE_SETS}
-
-
-# The report's tables in order, each with its columns and their units; what they mean is in the catalogues.
-TABLES: dict[str, dict[str, str]] = {
-    "used": {
-        "epochs": "", "collapse": "", "active_units": "dimensions", "kl": "nats/image", "shuffle_gain": "",
-        "mutual_information": "nats", "probe_accuracy": "", "train_total_loss": "nats",
-        "train_reconstruction_per_dim": "nats/dim", "train_kl": "nats/image", "train_mean_image_bce": "nats/dim",
-    },
-    "quality": {
-        "psnr_db": "dB", "pca_psnr_db": "dB", "psnr_db_mean_of_images": "dB", "ssim": "", "bce": "nats/dim",
-        "explained_information": "", "bits_per_dim": "bits/dim", "pca_bits_per_dim": "bits/dim",
-        "test_negative_elbo": "nats/image",
-    },
-    "sets": per_image_set("fd", "kd") | {"neighbour_distance_ratio": ""},
-    "coverage": per_image_set("precision", "recall", "density", "coverage"),
-    "cost": {"parameters": "", "forward_flops": "FLOP/image", "train_seconds": "s", "images_per_second": "images/s"},
-}  # fmt: skip  # one key a line would hide the tables' shape
-
-# Of summary.csv: one row a run.
-UNITS: dict[str, str] = dict.fromkeys(RUN, "") | {
-    k: unit for table in TABLES.values() for k, unit in table.items()
-}
-# Of the clock, not of the parameters: they alone differ between equal studies.
-MEASURED_TIMES = ("train_seconds", "images_per_second")
-
-DIGITS = {"psnr_db": 2, "psnr_db_mean_of_images": 2, "pca_psnr_db": 2, "test_negative_elbo": 1, "kl": 2,
-          "mutual_information": 2}  # fmt: skip  # a short table
-DIGITS |= dict.fromkeys(("latent_dim", "seed", "epochs", "active_units", *TABLES["cost"]), 0)
-DIGITS |= {f"fd_{of}": 1 for of in (*IMAGE_SETS, "samples")} | {
-    "parameters_ratio": 2,
-    "forward_flops_ratio": 2,
-}
-
-NARROW_SPACE = (
-    "\u202f"  # one that does not break, and no comma, which is a decimal point in Ukrainian
-)
+NARROW_SPACE = "\u202f"  # one that does not break, and no comma: a decimal point in Ukrainian
 
 
-def format_cell(column: str, value: object) -> str:
-    """A cell: four decimals unless DIGITS says otherwise, thousands apart, a dash for nothing."""
-    if isinstance(value, str):
-        return value
-    if value is None or value != value:
+@dataclass(frozen=True)
+class Column:
+    """One column: its key in the frame, its head, and how its numbers are shown."""
+
+    key: str
+    title: Message
+    unit: Message = NOTHING
+    description: Message = NOTHING
+    digits: int = 4
+    numeric: bool = True
+
+
+class Cell(NamedTuple):
+    """A value to sort by, and its text."""
+
+    value: Any
+    text: Message | str
+
+
+class Row(NamedTuple):
+    """A run's name, empty where the row is of no single run, and its cells."""
+
+    run: str
+    cells: list[Cell]
+
+
+class Table:
+    """Some columns of a frame, one row for each of its rows."""
+
+    def __init__(self, frame: pd.DataFrame, columns: Iterable[Column]) -> None:
+        self.columns = list(columns)
+        runs = frame["run"] if "run" in frame else [""] * len(frame)
+        records = frame.reindex(columns=[column.key for column in self.columns]).to_dict("records")
+        self.rows = [
+            Row(run, [_cell(column, record[column.key]) for column in self.columns])
+            for run, record in zip(runs, records, strict=True)
+        ]
+
+
+def run_table(summary: pd.DataFrame, name: str) -> Table:
+    """Return the table `name` of all runs."""
+    metrics = [*in_table("run"), *in_table(name)]
+    return Table(summary, [metric_column(metric.key, summary) for metric in metrics])
+
+
+def run_tables(summary: pd.DataFrame) -> dict[str, Table]:
+    """Return every table of all runs, by name."""
+    return {name: run_table(summary, name) for name in TABLES}
+
+
+def metric_column(key: str, frame: pd.DataFrame) -> Column:
+    """Return the column of one metric."""
+    metric = REGISTRY[key]
+    numeric = key not in frame or pd.api.types.is_numeric_dtype(frame[key])
+    return Column(key, metric.title, metric.unit, metric.description, metric.digits, numeric)
+
+
+def format_number(value: float | None, digits: int) -> str:
+    """Write a number with its thousands apart, nothing as a dash."""
+    if value is None or pd.isna(value):
         return "–"
-    return f"{value:z,.{DIGITS.get(column.removesuffix('_gain'), 4)}f}".replace(",", NARROW_SPACE)
+    return f"{value:z,.{digits}f}".replace(",", NARROW_SPACE)
+
+
+def _cell(column: Column, value: Any) -> Cell:
+    if not isinstance(value, str):
+        return Cell(value, format_number(value, column.digits))
+    return Cell(value, LABELS.get(value, value) if column.key == "collapse_label" else value)

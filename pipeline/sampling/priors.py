@@ -30,9 +30,11 @@ class GaussianMixturePrior(NamedTuple):
     scale_tril: Tensor
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """Draw codes z [count, D]."""
-        component = torch.multinomial(self.weights, count, replacement=True, generator=generator)
-        z = torch.randn(count, self.means.shape[1], generator=generator)
+        """Draw codes z [count, D] on the mixture's device, from a generator on the CPU."""
+        weights, device = self.weights.cpu(), self.means.device
+        component = torch.multinomial(weights, count, replacement=True, generator=generator)
+        component = component.to(device)
+        z = torch.randn(count, self.means.shape[1], generator=generator).to(device)
         for index, (mean, root) in enumerate(zip(self.means, self.scale_tril, strict=True)):
             rows = component == index
             z[rows] = mean + z[rows] @ root.T
@@ -55,9 +57,9 @@ def fit_gmm_prior(z: Tensor, seed: int) -> GaussianMixturePrior:
     )
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        mixture.fit(z.numpy())
+        mixture.fit(z.cpu().numpy())
     parts = mixture.weights_, mixture.means_, np.linalg.cholesky(mixture.covariances_)
-    return GaussianMixturePrior(*(torch.from_numpy(part).float() for part in parts))
+    return GaussianMixturePrior(*(torch.from_numpy(part).float().to(z.device) for part in parts))
 
 
 class TwoStagePrior(nn.Module):
@@ -74,8 +76,9 @@ class TwoStagePrior(nn.Module):
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw codes z [count, latent_dim], with the decoder's noise."""
-        means = self.decoder(torch.randn(count, self.latent_dim, generator=generator))
-        eps = torch.randn(count, self.latent_dim, generator=generator)
+        shape, device = (count, self.latent_dim), self.decoder_logvar.device
+        means = self.decoder(torch.randn(shape, generator=generator).to(device))
+        eps = torch.randn(shape, generator=generator).to(device)
         return means + torch.exp(0.5 * self.decoder_logvar) * eps
 
 
@@ -94,14 +97,15 @@ def fit_two_stage_prior(z: Tensor, epochs: int, generator: torch.Generator) -> T
     """Train on codes z [N, D] with the ELBO and the optimal variance, by Adam along a cosine."""
     model = TwoStagePrior(z.shape[1])
     init_weights(model, generator)
+    model.to(z.device)
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
     total = epochs * math.ceil(len(z) / BATCH_SIZE)
     lr_scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
     for _ in range(epochs):
         for index in torch.randperm(len(z), generator=generator).split(BATCH_SIZE):
-            x = z[index]
+            x = z[index.to(z.device)]
             posterior = Posterior(*model.encoder(x).chunk(2, dim=1))
-            eps = torch.randn(posterior.mu.shape, generator=generator)
+            eps = torch.randn(posterior.mu.shape, generator=generator).to(z.device)
             means = model.decoder(posterior.sample(eps))
             logvar = optimal_variance(means, x).log()
             loss = gaussian_nll(means, x, logvar) + posterior.kl().sum(1)

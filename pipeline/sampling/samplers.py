@@ -20,6 +20,7 @@ def sample_priors(model: VAE, images: Tensor, config: SampleConfig) -> dict[str,
     """
     generator = torch.Generator().manual_seed(config.seed)
     normal = torch.randn(config.num_samples, model.latent_dim, generator=generator)
+    normal = normal.to(images.device)
     z = sample_codes(model, images, generator)
     gmm = fit_gmm_prior(z, config.seed)
     with torch.inference_mode(mode=False):
@@ -36,17 +37,19 @@ def sample_codes(model: VAE, images: Tensor, generator: torch.Generator) -> Tens
     codes = []
     for part in images.split(BATCH_SIZE):
         posterior = model.encode(to_float(part))
-        codes.append(posterior.sample(torch.randn(posterior.mu.shape, generator=generator)))
+        eps = torch.randn(posterior.mu.shape, generator=generator).to(images.device)
+        codes.append(posterior.sample(eps))
     return torch.cat(codes)
 
 
 def interpolate(mu: Tensor, count: int, steps: int) -> Tensor:
     """Walk straight from each of the first `count` codes to its neighbor, [count, steps, D]."""
     ends = mu.roll(-1, 0)[:count]
-    return torch.lerp(mu[: len(ends), None], ends[:, None], torch.linspace(0, 1, steps)[:, None])
+    share = torch.linspace(0, 1, steps, device=mu.device)[:, None]
+    return torch.lerp(mu[: len(ends), None], ends[:, None], share)
 
 
 def decode_to_uint8(model: VAE, z: Tensor) -> np.ndarray:
     """Decode z [N, latent_dim] to images uint8 [N, C, H, W], in that order in memory."""
-    parts = [model.to_pixels(model.decode(part)).numpy() for part in z.split(BATCH_SIZE)]
+    parts = [model.to_pixels(model.decode(part)).cpu().numpy() for part in z.split(BATCH_SIZE)]
     return np.ascontiguousarray(np.concatenate([to_uint8(part) for part in parts]))

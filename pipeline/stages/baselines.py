@@ -11,6 +11,7 @@ from pipeline.evaluation.distances import distances
 from pipeline.evaluation.features import extract_features, load_feature_extractor
 from pipeline.models.pca import fit_pca
 from pipeline.storage import atomic
+from pipeline.training.device import get_device
 
 
 def main(config: Config, paths: Paths) -> None:
@@ -21,13 +22,14 @@ def main(config: Config, paths: Paths) -> None:
     train_idx, _ = train_val_split(
         len(dataset.train_images), config.data.val_size, config.data.train_size
     )
-    train_images = torch.from_numpy(dataset.train_images[train_idx.numpy()])
-    test_images = torch.tensor(dataset.test_images[: config.evaluate.num_images])
+    device = get_device()
+    train_images = torch.from_numpy(dataset.train_images[train_idx.numpy()]).to(device)
+    test_images = torch.tensor(dataset.test_images[: config.evaluate.num_images], device=device)
 
     # Measure.
     pca, entropy = fit_pca(train_images), mean_pixel_entropy(train_images)
     extractor = load_feature_extractor(
-        config.evaluate.feature_extractor, config.evaluate.feature_extractor_weights
+        config.evaluate.feature_extractor, config.evaluate.feature_extractor_weights, device
     )
     count = config.evaluate.num_feature_images
     features = {
@@ -39,7 +41,8 @@ def main(config: Config, paths: Paths) -> None:
     metrics["num_feature_images"] = len(features["test"])
 
     # Write.
-    maps = {"mean": pca.mean.reshape(entropy.shape), "entropy": entropy}
+    maps = {"mean": pca.mean.reshape(entropy.shape).cpu(), "entropy": entropy.cpu()}
+    features = {name: tensor.cpu() for name, tensor in features.items()}
     with atomic.folder(paths.baselines) as folder:
         atomic.write_json(folder / "baselines.json", metrics)
         atomic.write_bytes(folder / "mean.safetensors", save(maps))

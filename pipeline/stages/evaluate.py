@@ -18,6 +18,7 @@ from pipeline.models.vae import VAE
 from pipeline.storage import atomic
 from pipeline.storage.reading import read_csv, read_tensors
 from pipeline.tracking.artifacts import log_evaluation
+from pipeline.training.device import get_device
 
 NUM_NEIGHBOR_IMAGES = 10
 logger = logging.getLogger(__name__)
@@ -32,28 +33,31 @@ def main(run: RunConfig, config: Config, paths: Paths) -> None:
     )
     count = max(config.evaluate.num_feature_images, config.evaluate.num_probe_images)
     train_idx = split.numpy()[:count]
+    device, num_images = get_device(), config.evaluate.num_images
+    samples = read_tensors(paths.samples(run.name) / "samples.safetensors")
     inputs = EvalInputs(
         run=run,
-        model=VAE.from_pretrained(paths.model(run.name)),
+        model=VAE.from_pretrained(paths.model(run.name)).to(device),
         history=read_csv(paths.model(run.name) / "history.csv"),
-        test_images=torch.tensor(dataset.test_images[: config.evaluate.num_images]),
-        test_labels=dataset.test_labels[: config.evaluate.num_images],
-        train_images=torch.from_numpy(dataset.train_images[train_idx]),
+        test_images=torch.tensor(dataset.test_images[:num_images], device=device),
+        test_labels=dataset.test_labels[:num_images],
+        train_images=torch.from_numpy(dataset.train_images[train_idx]).to(device),
         train_labels=dataset.train_labels[train_idx],
-        samples=read_tensors(paths.samples(run.name) / "samples.safetensors"),
+        samples={prior: images.to(device) for prior, images in samples.items()},
     )
 
     # Measure.
     extractor = load_feature_extractor(
-        config.evaluate.feature_extractor, config.evaluate.feature_extractor_weights
+        config.evaluate.feature_extractor, config.evaluate.feature_extractor_weights, device
     )
-    result = evaluate(inputs, load_baselines(paths.baselines), extractor, config.evaluate)
+    baselines = load_baselines(paths.baselines, device)
+    result = evaluate(inputs, baselines, extractor, config.evaluate)
     nearest = inputs.train_images[result.neighbors.nearest[:NUM_NEIGHBOR_IMAGES]]
     pairs = torch.stack([inputs.samples[result.best_prior][: len(nearest)], nearest])
 
     # Write.
     atomic.write_text(paths.latent_stats(run.name), result.latent_stats.to_csv(index=False))
-    atomic.write_bytes(paths.nearest_neighbors(run.name), grid_png(pairs.numpy()))
+    atomic.write_bytes(paths.nearest_neighbors(run.name), grid_png(pairs.cpu().numpy()))
     atomic.write_json(paths.metrics(run.name), result.metrics)
     log_evaluation(load_run_record(run.name, config.tracking.experiment, paths))
     label, reason = result.metrics["collapse_label"], result.metrics["collapse_reason"]

@@ -11,13 +11,15 @@ from pipeline.data.loader import to_float, train_val_split
 from pipeline.models.vae import VAE
 from pipeline.sampling.samplers import decode_to_uint8, interpolate, sample_priors
 from pipeline.storage import atomic
+from pipeline.training.device import get_device
 
 
 @torch.inference_mode()
 def main(run: RunConfig, config: Config, paths: Paths) -> None:
     from safetensors.torch import save
 
-    model = VAE.from_pretrained(paths.model(run.name))
+    device = get_device()
+    model = VAE.from_pretrained(paths.model(run.name)).to(device)
     dataset = load_dataset(paths.dataset(config.data.dataset))
     count, steps = config.sample.num_interpolations, config.sample.interpolation_steps
 
@@ -25,7 +27,7 @@ def main(run: RunConfig, config: Config, paths: Paths) -> None:
     generator = torch.Generator().manual_seed(config.sample.seed)
     order = torch.randperm(len(dataset.test_images), generator=generator)
     originals = dataset.test_images[np.sort(order[: config.sample.num_grid_images].numpy())]
-    mu = model.encode(to_float(torch.from_numpy(originals))).mu
+    mu = model.encode(to_float(torch.from_numpy(originals).to(device))).mu
     between = interpolate(mu, count, steps)
     interpolations = decode_to_uint8(model, between.flatten(0, 1))
 
@@ -33,7 +35,7 @@ def main(run: RunConfig, config: Config, paths: Paths) -> None:
         len(dataset.train_images), config.data.val_size, config.data.train_size
     )
     fit_idx = train_idx.numpy()[: config.sample.num_fit_images]
-    fit_images = torch.from_numpy(dataset.train_images[fit_idx])
+    fit_images = torch.from_numpy(dataset.train_images[fit_idx]).to(device)
     codes = sample_priors(model, fit_images, config.sample)
     samples = {prior: decode_to_uint8(model, z) for prior, z in codes.items()}
 

@@ -132,6 +132,12 @@ def may_be_running(training_lock: str) -> bool:
 
 def warn_unavailable(error: Exception) -> None:
     """Say that the tracker lacks something, and how it gets it."""
+    if isinstance(error, ModuleNotFoundError) and error.name == "mlflow":
+        logger.warning(
+            "MLflow is not installed here, so nothing is tracked; the files are those of a tracked "
+            "stage, and `python -m pipeline sync` where it is installed takes them up"
+        )
+        return
     logger.warning(
         "MLflow could not be written (%s); every file is complete without it, and "
         "`python -m pipeline sync` will add what is missing",

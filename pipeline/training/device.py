@@ -1,15 +1,66 @@
-"""Which device the work runs on, and in which precision."""
+"""Which device every stage works on, and in which precision."""
+
+import logging
+import os
+from functools import cache
 
 import torch
 
+from pipeline import UserError
 from pipeline.config.schema import Precision
+
+# Names the device of all stages: cpu, cuda, cuda:1, mps. It is the machine's own, so no parameter.
+DEVICE_VARIABLE = "VAE_DEVICE"
+logger = logging.getLogger(__name__)
 
 
 def get_device() -> torch.device:
-    """Choose CUDA where there is one, else Apple's MPS, else the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    """Choose the device that VAE_DEVICE names, else CUDA, else Apple's MPS, else the CPU.
+
+    Raises UserError if VAE_DEVICE is no device's name. A device that is not there is said once, and
+    the work goes on on the CPU.
+    """
+    return _choose(os.environ.get(DEVICE_VARIABLE))
+
+
+@cache
+def _choose(name: str | None) -> torch.device:
+    if not name:
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    device = _parse(name)
+    if problem := _unusable(device):
+        logger.warning("%s is %s, but %s; going on on the CPU", DEVICE_VARIABLE, name, problem)
+        return torch.device("cpu")
+    return device
+
+
+def _parse(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda", "mps"):
+        raise UserError(
+            f"{DEVICE_VARIABLE} is {name!r}; allowed: cpu, cuda, cuda:0, cuda:1, ..., mps"
+        )
+    return device
+
+
+def _unusable(device: torch.device) -> str | None:
+    """Say why a device cannot be used here; None if it can."""
+    if device.type == "cuda":
+        count = torch.cuda.device_count()
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        if not count:
+            hint = "" if visible is None else f" (CUDA_VISIBLE_DEVICES is {visible!r})"
+            return f"PyTorch sees no GPU{hint}"
+        if device.index is not None and device.index >= count:
+            return f"the GPUs here are cuda:0 to cuda:{count - 1}"
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        return "PyTorch has no MPS here"
+    return None
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:

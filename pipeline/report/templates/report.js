@@ -8,7 +8,8 @@ for (const table of document.querySelectorAll("table")) {
     const sign = falling ? -1 : 1;
     const body = table.tBodies[0];
     const compared = (a, b) => (isNaN(a) || isNaN(b) ? String(a).localeCompare(String(b)) : a - b);
-    [...body.rows].sort((a, b) => sign * compared(value(a), value(b))).forEach((row) => body.append(row));
+    const rows = [...body.rows].sort((a, b) => sign * compared(value(a), value(b)));
+    rows.forEach((row) => body.append(row));
     heads.forEach((other) => other.removeAttribute("aria-sort"));
     head.setAttribute("aria-sort", falling ? "descending" : "ascending");
   }));

@@ -1,8 +1,7 @@
-"""The pages: made of what reports/ keeps, alike in every language, and of one file that needs nothing else."""
+"""The pages: made of what reports/ keeps, alike in every language, and of one file alone."""
 
 import re
 import shutil
-import string
 from pathlib import Path
 
 import pytest
@@ -11,51 +10,24 @@ from conftest import ROOT
 from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
 from pipeline.report import render
-from pipeline.report.i18n import load_catalogs
 from pipeline.report.results import load_results
-from pipeline.report.tables import UNITS
 from pipeline.workflow.workspace import publish_report
 
-PAGES = ("report.md", "report.html", "translations/report.uk.md", "translations/report.uk.html")
+PAGES = (
+    "report.md",
+    "report.html",
+    "translations/report.uk.md",
+    "translations/report.uk.html",
+)
+PUBLISHED = [ROOT / "reports", ROOT / "reports" / "ablation"]
 
 
 def numbers(text: str) -> list[str]:
     return sorted(re.findall(r"\d[\d.,]*\d|\d", text))
 
 
-def fields(text: object) -> set[str]:
-    return {name for _, name, _, _ in string.Formatter().parse(str(text)) if name}
-
-
-def leaves(tree: dict, prefix: str = "") -> dict[str, str]:
-    found: dict[str, str] = {}
-    for key, value in tree.items():
-        found |= (
-            leaves(value, f"{prefix}{key}.")
-            if isinstance(value, dict)
-            else {f"{prefix}{key}": value}
-        )
-    return found
-
-
-def test_catalogues_have_the_same_messages_and_values() -> None:
-    english, *others = (
-        leaves(words.catalogue) for words in (load_catalogs()["en"], *load_catalogs().values())
-    )
-    for other in others:
-        assert other.keys() == english.keys()
-        assert {key: fields(text) for key, text in other.items()} == {
-            k: fields(text) for k, text in english.items()
-        }
-
-
-@pytest.mark.parametrize("language", sorted(load_catalogs()))
-def test_every_column_has_a_meaning(language: str) -> None:
-    assert all(load_catalogs()[language].meaning(column) for column in UNITS)
-
-
 def test_pages_are_made_of_what_is_kept(study: tuple[Config, Paths]) -> None:
-    _, paths = study
+    _params, paths = study
     before = {page: (paths.reports / page).read_bytes() for page in PAGES}
     for page in PAGES:
         (paths.reports / page).unlink()
@@ -63,12 +35,10 @@ def test_pages_are_made_of_what_is_kept(study: tuple[Config, Paths]) -> None:
     assert {page: (paths.reports / page).read_bytes() for page in PAGES} == before
 
 
-def test_languages_say_the_same_numbers(study: tuple[Config, Paths]) -> None:
-    _, paths = study
-    english, ukrainian = (
-        (paths.reports / PAGES[0]).read_text(),
-        (paths.reports / PAGES[2]).read_text(),
-    )
+@pytest.mark.parametrize("reports", PUBLISHED, ids=["study", "ablation"])
+def test_languages_say_the_same_numbers(reports: Path) -> None:
+    english = (reports / PAGES[0]).read_text()
+    ukrainian = (reports / PAGES[2]).read_text()
     assert numbers(ukrainian) == numbers(english)
     assert "Висновок" in ukrainian
 
@@ -76,25 +46,20 @@ def test_languages_say_the_same_numbers(study: tuple[Config, Paths]) -> None:
 def test_the_page_needs_no_other_file_and_escapes_what_it_shows(
     study: tuple[Config, Paths],
 ) -> None:
-    _, paths = study
-    found = load_results(paths.reports)
-    found.summary["collapse"] = "<script>alert(1)</script>"
-    render.write(found, paths.reports)
+    _params, paths = study
+    results = load_results(paths.reports)
+    results.summary["collapse_label"] = "<script>alert(1)</script>"
+    render.write(results, paths.reports)
     page = (paths.reports / "report.html").read_text()
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in page
     sources = re.findall(r"""(?:src|href)=["']([^"']*)""", page)
-    assert {
-        source.partition(":")[0]
-        for source in sources
-        if not source.startswith(("#", "translations/"))
-    } == {"data"}
+    elsewhere = [source for source in sources if not source.startswith(("#", "translations/"))]
+    assert {source.partition(":")[0] for source in elsewhere} == {"data"}
     assert len(re.findall("<img[^>]*alt=.[^ ]", page)) == page.count("<img")
 
 
-@pytest.mark.parametrize(
-    "reports", [ROOT / "reports", ROOT / "reports" / "ablation"], ids=["study", "ablation"]
-)
+@pytest.mark.parametrize("reports", PUBLISHED, ids=["study", "ablation"])
 def test_the_published_reports_are_what_their_inputs_give(reports: Path, tmp_path: Path) -> None:
     render.write(load_results(reports), tmp_path)
     for page in PAGES:
@@ -102,7 +67,7 @@ def test_the_published_reports_are_what_their_inputs_give(reports: Path, tmp_pat
 
 
 def test_a_study_beside_is_published_whole(study: tuple[Config, Paths], tmp_path: Path) -> None:
-    _, paths = study
+    _params, paths = study
     paths.dvc_lock.write_text("schema: '2.0'\nstages: {}\n")
     shutil.copy(ROOT / "dvc.yaml", paths.root)
     published = tmp_path / "reports" / "ablation"
@@ -111,6 +76,17 @@ def test_a_study_beside_is_published_whole(study: tuple[Config, Paths], tmp_path
     render.write(load_results(published), tmp_path / "again")
     for page in PAGES:
         assert (tmp_path / "again" / page).read_bytes() == (published / page).read_bytes()
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.endswith(".md")])
+def test_tables_in_markdown_are_whole(page: str) -> None:
+    """Every row stands on its own line and has as many cells as its table's head."""
+    tables = re.findall(r"(?:^\|.*\n)+", (ROOT / "reports" / page).read_text(), re.MULTILINE)
+    assert len(tables) > 5
+    for table in tables:
+        rows = table.splitlines()
+        assert len(rows) > 2
+        assert {row.count(" |") for row in rows[2:]} == {rows[2].count(" |")}, table
 
 
 def words_of(page: Path) -> str:

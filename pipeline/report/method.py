@@ -1,0 +1,120 @@
+"""How the numbers were measured, with the study's own settings in the sentences."""
+
+from pipeline.config.grid import Config
+from pipeline.report.i18n import Message, _, _n
+from pipeline.report.results import StudyResults
+
+DATASETS = {
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "svhn": "SVHN",
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+}
+
+
+def title(study: StudyResults) -> Message:
+    """Name the study by its dataset and number of runs."""
+    dataset = study.params.data.dataset
+    return _n(
+        "Variational autoencoders on {dataset}: {count} run",
+        "Variational autoencoders on {dataset}: {count} runs",
+        len(study.summary),
+        dataset=DATASETS.get(dataset, dataset),
+    )
+
+
+def grid(params: Config) -> Message:
+    """List the study's variants, latent sizes and seeds."""
+    return _(
+        "Variants: {variants}; latent sizes: {latent_dims}; seeds: {seeds}.",
+        variants=", ".join(params.grid.variants),
+        latent_dims=", ".join(map(str, params.grid.latent_dims)),
+        seeds=", ".join(map(str, params.grid.seeds)),
+    )
+
+
+def method(study: StudyResults) -> list[Message]:
+    """Return a paragraph each on images and collapse, on features, and on likelihood."""
+    return [_images(study), _features(study), _likelihood(study.params)]
+
+
+def repeatability(made_with: dict[str, str]) -> Message:
+    """Say where the same bytes come out again, and where only the same verdicts."""
+    return _(
+        "The same parameters, data, code, versions of Python and PyTorch and number of threads "
+        "give the same bytes on one machine, in fp32 and in bf16, whether or not a training was "
+        "killed on the way: every random number comes from a seeded generator whose state is part "
+        "of the checkpoint. On another kind of processor, with another number of threads or "
+        "another version of PyTorch, sums are rounded in another order and training amplifies the "
+        "difference: losses then agree to about three digits, the verdicts should not change, and "
+        "a checkpoint of one such setting is never resumed under another. Versions here: Python "
+        "{python}, PyTorch {torch}.",
+        python=made_with["python"],
+        torch=made_with["torch"],
+    )
+
+
+def how_to_reproduce(params: Config) -> Message:
+    """Name the command that makes this study, and where its numbers lie."""
+    preset = params.tracking.experiment.rpartition("-")[2]
+    target = preset if preset in ("demo", "ablation") else "repro"
+    return _(
+        "`{command}` rebuilds this page from params.yaml; `dvc repro` alone reruns only what a "
+        "change affects. Every number above is in `summary.csv` beside the page, and under the "
+        "same keys in `reports/metrics/<run>.json` and MLflow. `make ablation` compares all "
+        "variants at one latent size; its page is in `reports/ablation/`.",
+        command="make " + target,
+    )
+
+
+def measured_on(made_with: dict[str, str]) -> Message:
+    """Say whose clock the times are of."""
+    return _("Times were taken on {machine}.", machine=made_with["machine"])
+
+
+def _images(study: StudyResults) -> Message:
+    count = study.baselines["num_test_images"]
+    return _(
+        "Measured {on_images}. The mean training image predicted for every test image costs "
+        "{mean_image:.4f} nats per pixel-channel; a perfect reconstruction would cost "
+        "{perfect:.4f}. A model is called *collapsed* when no dimension of mu varies with the "
+        "image (Var[mu] > {threshold}) or when decoding an image's own code is less than 2 % "
+        "better than decoding another's, and *partly collapsed* when more than 5 % of its "
+        "dimensions are inactive.",
+        on_images=_n("on {count} test image", "on {count} test images", count),
+        mean_image=study.baselines["mean_image_bce"],
+        perfect=study.baselines["bce_perfect"],
+        threshold=study.params.evaluate.active_threshold,
+    )
+
+
+def _features(study: StudyResults) -> Message:
+    baselines = study.baselines
+    count = baselines["num_feature_images"]
+    return _(
+        "Features come from {extractor}, computed in {precision}, {of_images} a side, rounded to 8 "
+        "bits, against the first as many test images (EfficientNet-Lite0 sees them at 112 px); "
+        "precision, recall, density and coverage compare at most 5,000 a side. Training images "
+        "against test images, the noise floor: Fréchet distance {fd:.1f}, kernel distance "
+        "{kd:.5f}, precision {train_precision:.3f}, recall {train_recall:.3f}.",
+        of_images=_n("of {count} image", "of {count} images", count),
+        extractor=study.params.evaluate.feature_extractor,
+        precision=study.summary["feature_precision"].iloc[0],
+        fd=baselines["fd_train_vs_test"],
+        kd=baselines["kd_train_vs_test"],
+        train_precision=baselines["precision_train_vs_test"],
+        train_recall=baselines["recall_train_vs_test"],
+    )
+
+
+def _likelihood(params: Config) -> Message:
+    num_images = params.evaluate.num_likelihood_images
+    num_codes = params.evaluate.num_importance_samples
+    return _(
+        "The importance-weighted bound takes the first {images} and {codes}, decoded in "
+        "`likelihood_precision`; 8-bit pixels have a discrete likelihood that sums to one. "
+        "Bernoulli likelihoods of gray values have none, so they have no bits per dimension.",
+        images=_n("{count} test image", "{count} test images", num_images),
+        codes=_n("{count} code an image", "{count} codes an image", num_codes),
+    )

@@ -1,0 +1,68 @@
+"""The whole study by its stages alone, where DVC and MLflow are not installed.
+
+`python -m pipeline.workflow.untracked --jobs N`: every stage in its order, independent runs side by
+side. The files are those of `dvc repro`; in a clone that has DVC, `dvc commit` takes them over and
+`python -m pipeline sync` tells MLflow.
+"""
+
+import argparse
+import logging
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+from pipeline import UserError, start_logging
+from pipeline.config.loader import load_config
+from pipeline.config.paths import Paths
+
+RUN_STAGES = ("train", "sample", "evaluate")
+logger = logging.getLogger(__name__)
+
+
+def run_study(paths: Paths, jobs: int) -> None:
+    """Run every stage of the study that params.yaml describes, `jobs` runs at a time.
+
+    A failing run leaves the others going. Raises UserError if a stage failed, at the end.
+    """
+    names = [run.name for run in load_config(paths.params).runs]
+    for stage in ("fetch", "baselines"):
+        if not run_stage(paths, stage):
+            raise UserError(f"stage {stage} failed; see above")
+    with ThreadPoolExecutor(jobs) as pool:
+        finished = list(pool.map(lambda name: run_stages_of(paths, name), names))
+    failed = [name for name, whole in zip(names, finished, strict=True) if not whole]
+    if failed:
+        raise UserError(f"failed: {', '.join(failed)}; see above. Run again to go on")
+    if not run_stage(paths, "report"):
+        raise UserError("stage report failed; see above")
+
+
+def run_stages_of(paths: Paths, name: str) -> bool:
+    """Train, sample and evaluate one run; tell whether all three succeeded."""
+    return all(run_stage(paths, stage, name) for stage in RUN_STAGES)
+
+
+def run_stage(paths: Paths, *arguments: str) -> bool:
+    """Run a stage in a process of its own; tell whether it succeeded."""
+    command = [sys.executable, "-m", "pipeline.stages", *arguments]
+    return subprocess.run(command, cwd=paths.root).returncode == 0
+
+
+def main() -> None:
+    """Run the study of the current folder; a person's mistake becomes one clear line."""
+    start_logging()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
+    jobs = parser.parse_args().jobs
+    if jobs < 1:
+        sys.exit("error: --jobs is at least 1")
+    try:
+        run_study(Paths(), jobs)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""The registry: what it must hold, and that a row in it is all that a new metric needs."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline import UserError
+from pipeline.config.schema import PRIORS as SAMPLED
+from pipeline.report import metrics, render
+from pipeline.report.i18n import Translator, _
+from pipeline.report.image_sets import PRIORS
+from pipeline.report.metric import DB, Metric
+from pipeline.report.metrics import REGISTRY, TABLES, greater_is_better, summary_columns
+from pipeline.report.results import StudyResults, load_results, save_results
+from pipeline.report.tables import format_number
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def one_size() -> StudyResults:
+    """Return the published study's runs of one latent size."""
+    study = load_results(ROOT / "reports")
+    summary = study.summary[study.summary["latent_dim"] == 64]
+    grid = study.params.grid.model_copy(update={"latent_dims": [64]})
+    return study._replace(
+        params=study.params.model_copy(update={"grid": grid}),
+        summary=summary,
+        history=study.history[study.history["latent_dim"] == 64],
+        latent_stats=study.latent_stats[study.latent_stats["run"].isin(summary["run"])],
+        pictures={run: study.pictures[run] for run in summary["run"]},
+    )
+
+
+def test_every_metric_says_all_of_itself_in_every_language() -> None:
+    for metric in REGISTRY.values():
+        assert metric.table in ("run", *TABLES, "comparison", "baselines"), metric.key
+        for language in ("en", "uk"):
+            say = Translator(language).translate
+            assert say(metric.title), metric.key
+            assert say(metric.description), metric.key
+            assert say(metric.head).startswith(say(metric.title))
+
+
+def test_the_published_table_starts_with_the_registered_columns() -> None:
+    header = pd.read_csv(ROOT / "reports" / "summary.csv", nrows=0)
+    assert list(header)[: len(summary_columns())] == summary_columns()
+
+
+def test_the_priors_are_those_that_are_sampled() -> None:
+    assert tuple(PRIORS) == SAMPLED
+
+
+def test_a_new_metric_is_one_row(
+    one_size: StudyResults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    title = _("PSNR of PCA")  # with its translation
+    row = Metric("brand_new_db", title, _("mean image"), "quality", DB, 3, True)
+    monkeypatch.setitem(metrics.REGISTRY, "brand_new_db", row)
+    summary = one_size.summary.assign(brand_new_db=[1234.56789, 0.5])
+    save_results(one_size._replace(summary=summary), tmp_path)
+    render.write(load_results(tmp_path), tmp_path)
+    assert list(pd.read_csv(tmp_path / "summary.csv")["brand_new_db"]) == [1234.56789, 0.5]
+    assert greater_is_better("brand_new_db")
+    translated = {"report": "PSNR of PCA", "translations/report.uk": "PSNR для PCA"}
+    for stem, head in translated.items():
+        for ending in ("md", "html"):
+            page = (tmp_path / f"{stem}.{ending}").read_text()
+            assert "brand_new_db" in page, "in the glossary"
+            assert head in page
+            assert "1\u202f234.568" in page, "its three digits in a table"
+
+
+@pytest.mark.parametrize(
+    ("key", "better"), [("psnr_db", True), ("bits_per_dim", False), ("fd_samples_gmm", False)]
+)
+def test_the_direction_is_the_metrics_own(key: str, better: bool) -> None:
+    assert greater_is_better(key) is better
+
+
+@pytest.mark.parametrize("key", ["psnr", "test_kl", "variant", "gaussian_bits_per_dim"])
+def test_what_has_no_direction_makes_no_champion(key: str) -> None:
+    with pytest.raises(UserError, match=f"{key!r}; allowed: .*psnr_db.*bits_per_dim"):
+        greater_is_better(key)
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [(1234567.0, 0, "1\u202f234\u202f567"), (-0.00001, 4, "0.0000"), (None, 2, "–")],
+)
+def test_numbers_are_written_to_be_read(value: float | None, digits: int, text: str) -> None:
+    assert format_number(value, digits) == text
+    assert format_number(float("nan"), digits) == "–"
