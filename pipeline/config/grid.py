@@ -116,6 +116,15 @@ class Config(ConfigModel):
             for seed in self.grid.seeds
         ]
 
+    def latent_dim(self, text: str) -> int:
+        """Return a latent size by its digits; UserError if the grid does not have it."""
+        sizes = {str(size): size for size in self.grid.latent_dims}
+        if text not in sizes:
+            raise UserError(
+                f"params.yaml has no latent size {text!r}; its grid has: {', '.join(sizes)}"
+            )
+        return sizes[text]
+
     def run(self, name: str) -> RunConfig:
         """Return the cell called `name`; UserError if the grid has none."""
         runs = {run.name: run for run in self.runs}

@@ -59,6 +59,10 @@ class Paths:
         """Samples above their nearest training images."""
         return self.root / "reports" / "nearest_neighbors" / f"{run}.png"
 
+    def rivals(self, latent_dim: int) -> Path:
+        """What PCA of that size makes of images."""
+        return self.root / "reports" / "rivals" / f"{latent_dim}.json"
+
     @property
     def reports(self) -> Path:
         return self.root / "reports"

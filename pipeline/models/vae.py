@@ -142,7 +142,14 @@ class VAE(nn.Module):
             if hashlib.sha256(weights).hexdigest() != metadata["weights_sha256"]:
                 raise ValueError(f"its weights are not those that {METADATA} describes")
             model.load_state_dict(load(weights))
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            RuntimeError,
+            SafetensorError,
+        ) as error:
             raise UserError(
                 f"{folder} holds no usable model: {error}; run `dvc repro` to train it"
             ) from None

@@ -1,4 +1,4 @@
-"""How every DVC stage starts: `python -m pipeline.stages NAME [RUN]`."""
+"""How every DVC stage starts: `python -m pipeline.stages NAME [RUN or latent size]`."""
 
 import signal
 import sys
@@ -8,9 +8,11 @@ from importlib import import_module
 from pipeline import UserError, start_logging
 
 STUDY_STAGES = ("fetch", "baselines", "report")
+SIZE_STAGES = ("rivals",)
 RUN_STAGES = ("train", "sample", "evaluate")
 USAGE = (
     f"say which stage: python -m pipeline.stages {' | '.join(STUDY_STAGES)}, "
+    f"or {' | '.join(SIZE_STAGES)} and a latent size, "
     f"or {' | '.join(RUN_STAGES)} and the name of one run, for example original-64-0"
 )
 OUT_OF_MEMORY = (
@@ -19,19 +21,22 @@ OUT_OF_MEMORY = (
 
 
 def run_stage(name: str = "", *cell: str) -> None:
-    """Check params.yaml, and only then import and run the stage: of the study, or of one run."""
+    """Check params.yaml, and only then import and run the stage: of the study, or of one cell."""
     # Imports take seconds: a Ctrl-C during them, too, must end in main's hands.
     from pipeline.config.loader import load_config
     from pipeline.config.paths import Paths
     from pipeline.storage import atomic
 
-    if name not in (*STUDY_STAGES, *RUN_STAGES) or len(cell) != (name in RUN_STAGES):
+    if name not in (*STUDY_STAGES, *SIZE_STAGES, *RUN_STAGES):
+        raise UserError(USAGE)
+    if len(cell) != (name not in STUDY_STAGES):
         raise UserError(USAGE)
     paths = Paths()
     config = load_config(paths.params)
-    runs = [config.run(run) for run in cell]
+    select = config.latent_dim if name in SIZE_STAGES else config.run
+    selected = [select(value) for value in cell]
     start = time.monotonic()
-    import_module(f"pipeline.stages.{name}").main(*runs, config, paths)
+    import_module(f"pipeline.stages.{name}").main(*selected, config, paths)
     stage = "@".join((name, *cell))
     atomic.write_json(paths.duration(stage), {"seconds": time.monotonic() - start})
 

@@ -56,7 +56,8 @@ def gaussian_nll(means: Tensor, images: Tensor, logvar: Tensor) -> Tensor:
 def optimal_variance(means: Tensor, images: Tensor) -> Tensor:
     """Return the mean squared error: the variance of greatest likelihood.
 
-    Rybkin et al. 2021, eq. 6. It is detached because at the optimum the gradient through the variance is zero.
+    Rybkin et al. 2021, eq. 6. It is detached because at the optimum the gradient through the
+    variance is zero.
     """
     return (images - means).detach().square().mean()
 
@@ -71,7 +72,7 @@ def heteroscedastic_gaussian_nll(
     """
     channels = residuals.shape[1]
     scale_tril = torch.linalg.cholesky(channel_cov)
-    # [B, H, W]
+    # Summed over channels: [B, H, W].
     squared = whiten(residuals, scale_tril).square().sum(0)
     log_determinant = channels * log_scale[:, 0] + 2 * scale_tril.diagonal().log().sum()
     constant = channels * math.log(2 * math.pi)

@@ -1,4 +1,4 @@
-"""The 8-bit likelihood sums to one and has scipy's probabilities; the bound agrees with a known log p(x)."""
+"""The 8-bit likelihood sums to one, as scipy's does; the bound agrees with a known log p(x)."""
 
 import math
 
@@ -15,7 +15,7 @@ from pipeline.evaluation.likelihood import (
 )
 from pipeline.models.layers import init_weights
 from pipeline.models.pca import fit_pca, init_from_pca
-from pipeline.models.vae import VAE
+from pipeline.models.vae import VAE, VAEConfig
 
 LEVELS = torch.arange(256) / 255
 NO_SCALE = torch.zeros(1, 1, 1, 1)
@@ -76,9 +76,10 @@ def test_far_tails_are_finite_and_still_fall() -> None:
 
 
 def test_the_bound_of_probabilistic_pca_is_its_exact_likelihood(small_images: np.ndarray) -> None:
-    """There the posterior is exact, so every importance weight is p(x) and any number of samples gives it."""
+    """There the posterior is exact: each importance weight is p(x), any number of them gives it."""
     images = torch.from_numpy(small_images)
-    model, pca = VAE([3, 32, 32], 20, [4, 8], "gaussian", refinement=[4]), fit_pca(images)
+    pca = fit_pca(images)
+    model = VAE(VAEConfig((3, 32, 32), 20, [4, 8], "gaussian", refiner_channels=[4]))
     init_weights(model, torch.Generator().manual_seed(0))
     init_from_pca(model, pca)
     model.eval()
@@ -86,10 +87,10 @@ def test_the_bound_of_probabilistic_pca_is_its_exact_likelihood(small_images: np
         one = iwae_bound(model, images[:6], 1, torch.Generator().manual_seed(0))
         many = iwae_bound(model, images[:6], 50, torch.Generator().manual_seed(1))
         coarse = iwae_bound(model, images[:6], 50, torch.Generator().manual_seed(1), "bf16")
-    noise, mean = pca.variances[20:].mean(), pca.mean
-    weights = pca.components[:20].T * (pca.variances[:20] - noise).sqrt()
+    noise = pca.explained_variance[20:].mean()
+    weights = pca.components[:20].T * (pca.explained_variance[:20] - noise).sqrt()
     covariance = weights @ weights.T + noise * torch.eye(3072)
-    x = images[:6].flatten(1).double() / 255 - mean
+    x = images[:6].flatten(1).double() / 255 - pca.mean
     exact = -0.5 * ((x @ torch.linalg.inv(covariance) * x).sum(1) + torch.logdet(covariance))
     exact -= 1536 * math.log(2 * math.pi) + 3072 * math.log(255)
     # What rounding to 8 bits adds is small; the two bounds differ by it alone.
@@ -99,8 +100,8 @@ def test_the_bound_of_probabilistic_pca_is_its_exact_likelihood(small_images: np
 
 
 def test_isotropic_noise_is_the_stored_variance() -> None:
-    model = VAE([3, 32, 32], 4, [4, 8], "gaussian")
-    model.log_variance.fill_(math.log(0.04))
+    model = VAE(VAEConfig((3, 32, 32), 4, [4, 8], "gaussian"))
+    model.decoder_logvar.fill_(math.log(0.04))
     root, scale = decoder_noise(model, torch.zeros(2, 4))
     assert torch.allclose(root, 0.2 * torch.eye(3))
     assert scale.abs().max() == 0
