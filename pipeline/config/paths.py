@@ -18,8 +18,16 @@ class Paths:
 
     @property
     def state_root(self) -> Path:
-        """The repository that keeps state: DVC_ROOT where DVC sets it, else the workspace."""
-        return Path(os.environ.get("DVC_ROOT", self.root)).resolve()
+        """The repository that keeps state: the workspace, or of a temporary copy its DVC_ROOT.
+
+        DVC hands a DVC_ROOT that a shell inherited on to its stages: only one whose temporary copy
+        this workspace is counts.
+        """
+        root = self.root.resolve()
+        parent = os.environ.get("DVC_ROOT")
+        if parent and root.is_relative_to(Path(parent).resolve() / ".dvc" / "tmp"):
+            return Path(parent).resolve()
+        return root
 
     @property
     def project(self) -> Path:

@@ -2,7 +2,10 @@
 
 import logging
 import os
+import sqlite3
 import tempfile
+from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,7 +77,6 @@ def get_client(paths: Paths) -> "MlflowClient":
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
 
     uri = store_uri(paths)
     registry = os.environ.get(REGISTRY_URI)
@@ -84,22 +86,36 @@ def get_client(paths: Paths) -> "MlflowClient":
     if database and not database.exists():
         _create_database(database)
     elif database:
+        _require_same_version(uri, database)
         repair_moved_store(database)
-    try:
-        return MlflowClient(tracking_uri=uri, registry_uri=registry)
-    except MlflowException as error:
-        if database and "out-of-date database schema" in str(error):
-            raise UserError(_other_version(uri, database)) from error
-        raise
+    return MlflowClient(tracking_uri=uri, registry_uri=registry)
 
 
-def _other_version(uri: str, database: Path) -> str:
+def _require_same_version(uri: str, database: Path) -> None:
+    """Raise UserError for a database of another MLflow.
+
+    Left alone, MLflow migrates some of them in place without a copy, in every process at once.
+    """
     from mlflow import __version__
 
-    return (
-        f"{database} is of another MLflow than {__version__}: copy it and run `mlflow db upgrade "
-        f"{uri}`; if a newer MLflow wrote it, use that one"
-    )
+    with closing(sqlite3.connect(database, timeout=20)) as connection:
+        try:
+            found = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+        except sqlite3.OperationalError:
+            # Empty, locked or without that table: MLflow itself makes it or says what is wrong.
+            return
+    if found and found[0][0] != _own_revision():
+        raise UserError(
+            f"{database} is of another MLflow than {__version__}: copy it, then run `mlflow db "
+            f"upgrade {uri}`; if a newer MLflow wrote it, use that one"
+        )
+
+
+@cache
+def _own_revision() -> str:
+    from mlflow.store.db.utils import _get_latest_schema_revision
+
+    return str(_get_latest_schema_revision())
 
 
 def _create_database(path: Path) -> None:

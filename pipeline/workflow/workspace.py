@@ -16,6 +16,7 @@ from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
 from pipeline.storage import atomic
 from pipeline.storage.yaml_io import dump_yaml, read_yaml
+from pipeline.tracking.store import store_uri
 from pipeline.workflow.runner import repro
 
 PRESETS = Path(__file__).parent.parent / "presets"
@@ -34,8 +35,7 @@ def run_preset(root: Path, name: str) -> Paths:
     workspace = root / f".{name}"
     create_workspace(root, workspace, read_yaml(PRESETS / f"{name}.yaml"), DVC_CONFIG)
     # Its runs belong beside the main study's in the UI: one store, another experiment.
-    store = f"sqlite:///{(root / 'mlflow.db').resolve()}"
-    os.environ.setdefault("MLFLOW_TRACKING_URI", store)
+    os.environ["MLFLOW_TRACKING_URI"] = store_uri(Paths(root))
     paths = Paths(workspace)
     if repro(paths, os.cpu_count() or 1, scheduler=None):
         raise UserError(
