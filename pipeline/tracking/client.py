@@ -11,6 +11,7 @@ from pipeline.config.run_record import RunRecord
 from pipeline.storage.locks import is_locked
 from pipeline.tracking.metadata import COMPLETE, DESCRIPTION, log_description, run_tags
 from pipeline.tracking.moved_store import KIND, artifacts_uri
+from pipeline.tracking.saved_changes import RECORD
 from pipeline.tracking.store import get_client, local_database, store_uri
 
 if TYPE_CHECKING:
@@ -40,9 +41,16 @@ def get_or_create_run(record: RunRecord, reopen: bool = True) -> "tuple[MlflowCl
     elif reopen:
         client.update_run(run.info.run_id, status="RUNNING")
         client.set_tag(run.info.run_id, "training_lock", training_lock(record))
-    if run.data.tags.get(DESCRIPTION) != COMPLETE:
+    if not _is_described(client, run):
         log_description(client, run.info.run_id, record, trained_here=reopen)
     return client, run.info.run_id
+
+
+def _is_described(client: "MlflowClient", run: "MlflowRun") -> bool:
+    """Tell whether the whole description is there, also after artifacts were deleted by hand."""
+    if run.data.tags.get(DESCRIPTION) != COMPLETE:
+        return False
+    return RECORD in {item.path for item in client.list_artifacts(run.info.run_id)}
 
 
 def _find_run(client: "MlflowClient", experiment_id: str, record: RunRecord) -> "MlflowRun | None":
