@@ -20,6 +20,7 @@ from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
 from pipeline.storage.yaml_io import read_yaml
 from pipeline.workflow.plan import plan
+from pipeline.workflow.repository import tell_dvc_of_git
 
 TOPIC = "vae-epochs"
 logger = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ def repro(paths: Paths, jobs: int, scheduler: str | None) -> dict[str, str]:
     completed. Raises UserError if dvc itself fails.
     """
     config = load_config(paths.params)
+    tell_dvc_of_git(paths)
     repair_dvc_lock(paths)
     # Dask changes this process's environment (OMP_NUM_THREADS): DVC's stages must not see that.
     environment = dict(os.environ)
