@@ -32,9 +32,10 @@ class RecipeConfig(ConfigModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "RecipeConfig":
-        if self.model.noise == "heteroscedastic" and self.loss.likelihood != "gaussian":
+        if self.model.noise != "isotropic" and self.loss.likelihood != "gaussian":
             raise ValueError(
-                f"model.noise is heteroscedastic, but loss.likelihood is {self.loss.likelihood}; "
+                f"model.noise is {self.model.noise}, "
+                f"but loss.likelihood is {self.loss.likelihood}; "
                 "allowed: isotropic, or the likelihood gaussian"
             )
         total, batch_size = self.data.num_train_images, self.train.batch_size
@@ -131,6 +132,16 @@ class Config(ConfigModel):
         if name not in runs:
             raise UserError(f"params.yaml has no run {name!r}; its grid has: {', '.join(runs)}")
         return runs[name]
+
+    def run_at(self, index: int) -> RunConfig:
+        """Return the cell at a place of the grid; UserError beyond its end."""
+        runs = self.runs
+        if index >= len(runs):
+            raise UserError(
+                f"params.yaml has {len(runs)} runs, none with index {index}; "
+                f"allowed: 0 to {len(runs) - 1}"
+            )
+        return runs[index]
 
 
 def deep_merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -112,9 +112,9 @@ class ModelConfig(ConfigModel):
         description="widths of the convolutions that refine a linear decoder started from PCA; "
         "null: a convolutional decoder"
     )
-    noise: Literal["isotropic", "heteroscedastic"] = Field(
-        description="of the gaussian likelihood: one variance for all pixel-channels, or a "
-        "covariance of the channels whose local scale is predicted from z"
+    noise: Literal["isotropic", "heteroscedastic", "causal"] = Field(
+        description="of the gaussian likelihood: one variance for all pixel-channels; a covariance "
+        "of the channels whose local scale z predicts; or also given the pixels before"
     )
     fixed_posterior_variance: PositiveFloat | None = Field(
         description="one constant in place of the encoder's variances; null: the encoder's"

@@ -1,4 +1,4 @@
-"""Sets of images that need no VAE, to be judged beside its own: PCA's, a Gaussian's, blurred ones."""
+"""Sets of images that need no VAE, to judge its own by: of PCA, of a Gaussian, blurred ones."""
 
 from collections.abc import Iterator
 

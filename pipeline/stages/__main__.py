@@ -5,7 +5,7 @@ import sys
 import time
 from importlib import import_module
 
-from pipeline import UserError, start_logging
+from pipeline import UserError, is_out_of_memory, start_logging
 
 STUDY_STAGES = ("fetch", "baselines", "report")
 SIZE_STAGES = ("rivals",)
@@ -52,11 +52,8 @@ def main() -> None:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
-    except MemoryError:
-        sys.exit(OUT_OF_MEMORY)
-    except RuntimeError as error:
-        # PyTorch's CPU allocator raises a plain RuntimeError, its CUDA allocator a subclass of it.
-        if "allocate" not in str(error) and "out of memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
             raise
         sys.exit(OUT_OF_MEMORY)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Measure what PCA of one size makes of images: data/ and baselines -> reports/rivals/<size>.json."""
+"""Measure what PCA of one size makes of images: data/, baselines -> reports/rivals/<size>.json."""
 
 import torch
 

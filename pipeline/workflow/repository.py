@@ -1,16 +1,16 @@
 """DVC told whether there is a git repository that knows the project: it looks no further itself."""
 
 import logging
-import subprocess
 from pathlib import Path
 
-from pipeline import UserError
 from pipeline.config.paths import Paths
 from pipeline.storage.git import GitError, git, toplevel
+from pipeline.workflow.dvc_command import run_dvc
 
 logger = logging.getLogger(__name__)
 
 NO_SCM = "core.no_scm"
+LOCALLY = ("config", "--local")
 
 
 def tell_dvc_of_git(paths: Paths) -> None:
@@ -22,10 +22,10 @@ def tell_dvc_of_git(paths: Paths) -> None:
     own, local = paths.root / ".dvc" / "config", paths.root / ".dvc" / "config.local"
     if is_in_git(paths.root):
         if _mentions(local):
-            _configure(paths, "--unset", NO_SCM)
+            run_dvc(paths.root, *LOCALLY, "--unset", NO_SCM)
     elif not _mentions(own) and not _mentions(local):
         logger.info("%s is in no git repository: DVC does without", paths.root.resolve())
-        _configure(paths, NO_SCM, "true")
+        run_dvc(paths.root, *LOCALLY, NO_SCM, "true")
 
 
 def is_in_git(root: Path) -> bool:
@@ -42,10 +42,3 @@ def is_in_git(root: Path) -> bool:
 
 def _mentions(config: Path) -> bool:
     return config.exists() and "no_scm" in config.read_text(errors="replace")
-
-
-def _configure(paths: Paths, *setting: str) -> None:
-    command = ["dvc", "config", "--local", *setting]
-    done = subprocess.run(command, cwd=paths.root, capture_output=True, text=True)
-    if done.returncode:
-        raise UserError(f"{' '.join(command)} failed: {done.stderr.strip()}")

@@ -22,6 +22,7 @@ from pipeline.data.dataset import load_dataset
 from pipeline.data.loader import train_val_split
 from pipeline.storage import atomic
 from pipeline.storage.locks import run_lock
+from pipeline.storage.reading import read_json
 from pipeline.tracking.live_logger import mirror_training
 from pipeline.tracking.saved_changes import save_code
 from pipeline.training import checkpoint
@@ -30,6 +31,7 @@ from pipeline.training.distributed import init_distributed
 from pipeline.training.state import TrainState, build_train_state, init_weights_for_run
 from pipeline.training.trainer import EpochResult, TrainData, fit
 from pipeline.workflow.fingerprint import resolve_run_precision, run_fingerprint
+from pipeline.workflow.progress import on_terminal
 
 logger = logging.getLogger(__name__)
 
@@ -52,10 +54,33 @@ def train_and_show(prepared: PreparedRun) -> None:
 def train_to_last_checkpoint(
     run: RunConfig, config: Config, paths: Paths, on_epoch: Callable[[EpochResult], object]
 ) -> None:
-    """Only train: the last epoch's checkpoint stays for `train_and_save` to take up."""
+    """Only train: the last epoch's checkpoint stays for the stage `train` to take up."""
     prepared = setup(run, config, paths)
     with run_lock(paths.lock(prepared.record.fingerprint), run.name):
         train(prepared, Progress(disable=True), on_epoch)
+
+
+def train_ahead(run: RunConfig, config: Config, paths: Paths) -> None:
+    """Train ahead of DVC and without its lock, beside any number of other runs, on any node.
+
+    What the stage `train` has saved already is not trained again.
+    """
+    prepared = setup(run, config, paths)
+    fingerprint = prepared.record.fingerprint
+    if prepared.state.dist.rank > 0:
+        run_non_zero_rank(prepared)
+    elif is_saved(paths, run.name, fingerprint):
+        logger.info("%s is trained and saved in %s", run.name, paths.model(run.name))
+    else:
+        with run_lock(paths.lock(fingerprint), run.name):
+            train_and_show(prepared)
+        logger.info("%s is trained; `dvc repro` on such a machine saves it", run.name)
+
+
+def is_saved(paths: Paths, name: str, fingerprint: str) -> bool:
+    """Tell whether the model folder holds this very training."""
+    description = paths.model(name) / "model.json"
+    return description.exists() and read_json(description).get("fingerprint") == fingerprint
 
 
 def setup(run: RunConfig, config: Config, paths: Paths) -> PreparedRun:
@@ -157,7 +182,7 @@ def format_epoch(run: RunConfig, epoch: EpochResult) -> str:
 
 
 def make_progress() -> Progress:
-    """Make the bar of one training."""
+    """Make the bar of one training; in a log its epochs' lines say enough."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -165,6 +190,7 @@ def make_progress() -> Progress:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        disable=not on_terminal(),
     )
 
 

@@ -1,4 +1,4 @@
-"""Real stages in hostile surroundings: a clear line, a non-zero exit, nothing half-written that passes for whole."""
+"""Real stages in hostile surroundings: a clear line, a non-zero exit, nothing half-written."""
 
 import os
 import resource
@@ -20,11 +20,11 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def workspace(trained: tuple[Config, Paths], tmp_path: Path) -> Path:
-    """A finished study in a folder with spaces and Cyrillic letters; its outputs may be removed and made again."""
+    """A finished study, to be changed, in a folder with spaces and Cyrillic letters."""
     params, paths = trained
     root = tmp_path / "тека з пробілами"
     shutil.copytree(
-        paths.root, root, ignore=shutil.ignore_patterns(".runs", "mlflow.db", "mlartifacts")
+        paths.root, root, ignore=shutil.ignore_patterns(".checkpoints", "mlflow.db", "mlartifacts")
     )
     (root / "params.yaml").write_text(dump_yaml(params.model_dump()))
     return root
@@ -38,7 +38,7 @@ def stage(
     as_user: bool = False,
     **environment: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a stage as DVC does, under a resource limit; `as_user` takes root's right to write everywhere."""
+    """Run a stage as DVC does, under a limit; `as_user` takes root's right to write everywhere."""
     drop = "-dac_override,-dac_read_search"
     user = (
         ["setpriv", f"--bounding-set={drop}", f"--inh-caps={drop}"]
@@ -51,9 +51,14 @@ def stage(
         if not key.startswith(("MLFLOW", "DVC", "DISPLAY"))
     }
     return subprocess.run(
-        [*user, sys.executable, "-m", "pipeline.stages", name, *arguments], cwd=root, preexec_fn=limit,
-        env=clean | {"PYTHONPATH": str(ROOT)} | environment, capture_output=True, text=True, stdin=subprocess.DEVNULL,
-    )  # fmt: skip  # how it runs, then what it sees
+        [*user, sys.executable, "-m", "pipeline.stages", name, *arguments],
+        cwd=root,
+        preexec_fn=limit,
+        env=clean | {"PYTHONPATH": str(ROOT)} | environment,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
@@ -80,9 +85,10 @@ def find_stale(root: Path) -> list[str]:
     [
         ("fetch", (), "data/mnist"),
         ("baselines", (), "models/baselines"),
-        ("train", ("reference-2-0",), "models/reference-2-0"),
-        ("sample", ("reference-2-0",), "reports/samples/reference-2-0"),
-        ("evaluate", ("reference-2-0",), "reports/metrics/reference-2-0.json"),
+        ("rivals", ("2",), "reports/rivals/2.json"),
+        ("train", ("original-2-0",), "models/original-2-0"),
+        ("sample", ("original-2-0",), "reports/samples/original-2-0"),
+        ("evaluate", ("original-2-0",), "reports/metrics/original-2-0.json"),
         ("report", (), "reports/report.md"),
     ],
 )
@@ -105,7 +111,7 @@ def test_a_full_disk_leaves_nothing_half_written(
 
 @pytest.mark.parametrize(
     ("name", "arguments", "folder"),
-    [("fetch", (), "data"), ("train", ("reference-2-0",), "models"), ("report", (), "reports")],
+    [("fetch", (), "data"), ("train", ("original-2-0",), "models"), ("report", (), "reports")],
 )
 def test_a_folder_that_may_not_be_written_is_named(
     workspace: Path, name: str, arguments: tuple, folder: str
@@ -124,11 +130,11 @@ def test_a_folder_that_may_not_be_written_is_named(
 def test_a_file_in_place_of_a_folder_is_named(workspace: Path) -> None:
     shutil.rmtree(workspace / "models")
     (workspace / "models").write_text("in the way")
-    refused(stage(workspace, "train", "reference-2-0"), "models")
+    refused(stage(workspace, "train", "original-2-0"), "models")
 
 
 def test_too_little_memory_is_said(workspace: Path) -> None:
-    """The address space is limited once PyTorch is loaded, and the model is made far too large for it."""
+    """The address space is limited, and the model is made far too large for it."""
     path = workspace / "params.yaml"
     path.write_text(path.read_text().replace("- 4\n  - 8\n", "- 4\n  - 200000\n"))
     assert "200000" in path.read_text()
@@ -136,38 +142,40 @@ def test_too_little_memory_is_said(workspace: Path) -> None:
     done = stage(
         workspace,
         "train",
-        "reference-2-0",
+        "original-2-0",
         limit=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
     )
     refused(done, "out of memory", "model.channels")
 
 
 @pytest.mark.parametrize(
-    "missing", ["data/mnist", "models/baselines", "models/reference-2-0", "params.yaml"]
+    "missing", ["data/mnist", "models/baselines", "models/original-2-0", "params.yaml"]
 )
 def test_missing_inputs_are_named_with_what_makes_them(workspace: Path, missing: str) -> None:
     path = workspace / missing
     shutil.rmtree(path) if path.is_dir() else path.unlink()
-    refused(stage(workspace, "evaluate", "reference-2-0"), missing)
+    refused(stage(workspace, "evaluate", "original-2-0"), missing)
 
 
 def test_a_stage_wants_the_name_of_one_run(workspace: Path) -> None:
     refused(stage(workspace, "train"), "name of one run")
-    refused(stage(workspace, "train", "reference-3-0"), "reference-3-0", "calibrated-2-0")
+    refused(stage(workspace, "train", "original-3-0"), "original-3-0", "pca_refined-2-0")
+    refused(stage(workspace, "rivals"), "a latent size")
+    refused(stage(workspace, "rivals", "3"), "no latent size '3'", "its grid has: 2")
 
 
 def test_without_git_a_display_fonts_or_a_home_the_study_runs(
     workspace: Path, tmp_path: Path
 ) -> None:
-    shutil.rmtree(workspace / "models" / "reference-2-0")
+    shutil.rmtree(workspace / "models" / "original-2-0")
     bare = {
         "PATH": str(tmp_path),
         "HOME": str(tmp_path / "nowhere"),
         "MPLCONFIGDIR": str(tmp_path / "mpl"),
     }
     for name, *arguments in (
-        ("train", "reference-2-0"),
-        ("evaluate", "reference-2-0"),
+        ("train", "original-2-0"),
+        ("evaluate", "original-2-0"),
         ("report",),
     ):
         done = stage(workspace, name, *arguments, **bare)
@@ -176,9 +184,9 @@ def test_without_git_a_display_fonts_or_a_home_the_study_runs(
 
 
 def test_a_second_training_of_the_same_run_waits_and_gives_the_same_bytes(workspace: Path) -> None:
-    expected = (workspace / "models" / "reference-2-0" / "weights.safetensors").read_bytes()
-    shutil.rmtree(workspace / "models" / "reference-2-0")
-    command = [sys.executable, "-m", "pipeline.stages", "train", "reference-2-0"]
+    expected = (workspace / "models" / "original-2-0" / "weights.safetensors").read_bytes()
+    shutil.rmtree(workspace / "models" / "original-2-0")
+    command = [sys.executable, "-m", "pipeline.stages", "train", "original-2-0"]
     environment = {
         key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "DVC"))
     }
@@ -195,5 +203,5 @@ def test_a_second_training_of_the_same_run_waits_and_gives_the_same_bytes(worksp
     said = [process.communicate(timeout=120)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert sum("another process is training this very run" in text for text in said) <= 1
-    assert (workspace / "models" / "reference-2-0" / "weights.safetensors").read_bytes() == expected
+    assert (workspace / "models" / "original-2-0" / "weights.safetensors").read_bytes() == expected
     assert find_stale(workspace) == []

@@ -1,9 +1,10 @@
-"""Kill the pipeline at random instants and see that nothing is lost: `python tests/torture.py --kills 100`.
+"""Kill the pipeline at random instants and see that nothing is lost: `make test-stress`.
 
-A small study is run once undisturbed. Then, again and again, one stage or the whole pipeline is started by
-`dvc repro` without a run cache to hide behind, killed at a random instant in a random way, and `dvc repro` has to
-complete it: every output must have the bytes of the undisturbed run. At the end MLflow, after `sync`, must have
-one finished run for each training, with every epoch once.
+A small study is run once undisturbed. Then, again and again, one stage or the whole pipeline is
+started by `dvc repro` without a run cache to hide behind, killed at a random instant in a random
+way, and `dvc repro` has to complete it: every output must have the bytes of the undisturbed run.
+At the end MLflow, after `sync`, must have one finished run for each training, with every epoch
+once.
 """
 
 import argparse
@@ -27,13 +28,13 @@ from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
 from pipeline.storage import dvc_lock
 from pipeline.storage.reading import read_json
-from pipeline.tracking import client
+from pipeline.tracking.client import STEP_METRIC, get_client, search_training_runs
 from pipeline.tracking.sync import sync
 from pipeline.workflow.runner import repair_dvc_lock
 from pipeline.workflow.workspace import create_workspace
 
 # Long enough for kills to land inside the epochs, not only in the imports.
-EPOCHS = {"train": {"epochs": 100}, "variants": {"reference": {"train": {"epochs": 100}}}}
+EPOCHS = {"train": {"epochs": 100}, "variants": {"original": {"train": {"epochs": 100}}}}
 EPOCHS_TAKE = 7.0  # seconds, about
 DVC_STARTS = 2.0  # seconds, about, before a stage does
 WAYS = ("SIGKILL everything", "SIGKILL the stage", "SIGTERM the stage", "SIGINT everything")
@@ -42,7 +43,7 @@ WAYS = ("SIGKILL everything", "SIGKILL the stage", "SIGTERM the stage", "SIGINT 
 def new_study(root: Path) -> dict[str, float]:
     """Run a small study undisturbed; returns how long each stage takes, seconds."""
     write_mnist(root / "source")
-    changes = deep_merge(deep_merge(SMALL, {"data": {"source": str(root / "source")}}), EPOCHS)
+    changes = deep_merge(deep_merge(SMALL, {"download": {"source": str(root / "source")}}), EPOCHS)
     study = root / "study"
     create_workspace(ROOT, study, changes, DVC_CONFIG)
     start = time.monotonic()
@@ -77,7 +78,7 @@ def repro(study: Path, *arguments: str) -> str:
 
 
 def kill_once(study: Path, stage: str, instant: float, way: str, after_checkpoint: bool) -> bool:
-    """Start `dvc repro` on one stage (or on all, for an empty name) and kill it; False if it was done before."""
+    """Start `dvc repro` on a stage, or on all for "", and kill it; False if it was done before."""
     forget(study, stage)
     target = ["--single-item", stage] if stage else []
     process = subprocess.Popen(
@@ -87,7 +88,7 @@ def kill_once(study: Path, stage: str, instant: float, way: str, after_checkpoin
     while (
         after_checkpoint
         and process.poll() is None
-        and not list((study / ".runs").glob("*/epoch-*"))
+        and not list((study / ".checkpoints").glob("*/epoch-*"))
     ):
         time.sleep(0.01)
     try:
@@ -106,7 +107,7 @@ def kill_once(study: Path, stage: str, instant: float, way: str, after_checkpoin
 
 
 def forget(study: Path, stage: str) -> None:
-    """Make DVC forget that it ever ran the stage (all of them: ""), or it would restore the outputs instead."""
+    """Make DVC forget that it ever ran the stage (all of them: ""), or it would restore outputs."""
     shutil.rmtree(study / ".dvc" / "cache" / "runs", ignore_errors=True)
     lock = Paths(study).dvc_lock
     kept = {
@@ -137,19 +138,17 @@ def check_tracker(study: Path) -> None:
     """One finished run for each training, every epoch once."""
     params, paths = load_config(study / "params.yaml"), Paths(study)
     sync(params, paths)
-    client = store.connect(paths)
-    runs = store.search_training_runs(client, params.tracking.experiment)
+    client = get_client(paths)
+    runs = search_training_runs(client, params.tracking.experiment)
     assert sorted(run.info.run_name for run in runs) == sorted(run.name for run in params.runs)
     for run in runs:
         assert run.info.status == "FINISHED", run.info
-        steps = [
-            metric.step for metric in client.get_metric_history(run.info.run_id, store.STEP_METRIC)
-        ]
-        epochs = params.run(run.info.run_name).recipe.train.epochs
+        steps = [metric.step for metric in client.get_metric_history(run.info.run_id, STEP_METRIC)]
+        epochs = params.run(run.info.run_name).train.epochs
         assert steps == list(range(1, epochs + 1)), (run.info.run_name, steps)
 
 
-def torture(kills: int, seed: int, root: Path) -> None:
+def kill_repeatedly(kills: int, seed: int, root: Path) -> None:
     draw = random.Random(seed)  # noqa: S311  # instants of kills, not secrets
     print("Running the study undisturbed ...", flush=True)
     seconds = new_study(root)
@@ -161,12 +160,14 @@ def torture(kills: int, seed: int, root: Path) -> None:
         # Every stage in turn, and the whole pipeline as often as one of them.
         stage = list(seconds)[made.total() % len(seconds)]
         instant, way = draw.uniform(0.1, seconds[stage]), draw.choice(WAYS)
-        # Most of a small training is its start; its kills are aimed at the epochs, after the first checkpoint.
+        # Most of a small training is its start; its kills are aimed at the epochs, after the first
+        # checkpoint.
         training = stage.startswith("train")
         instant = draw.uniform(0, EPOCHS_TAKE) if training else instant
         if not kill_once(study, stage, instant, way, after_checkpoint=training):
             continue
-        what = f"{way} {instant:.2f} s into {'the epochs of ' if training else ''}{stage or 'the whole pipeline'}"
+        where = f"the epochs of {stage}" if training else stage or "the whole pipeline"
+        what = f"{way} {instant:.2f} s into {where}"
         resumed += repro(study).count("resumed after epoch")
         compare(study, expected, what)
         made[stage or "the whole pipeline"] += 1
@@ -174,9 +175,8 @@ def torture(kills: int, seed: int, root: Path) -> None:
     check_tracker(study)
     print(", ".join(f"{count} in {stage}" for stage, count in made.items()))
     print(f"trainings that went on from a checkpoint: {resumed}")
-    print(
-        f"kills survived / kills made: {made.total()} / {kills}; MLflow has every run and every epoch once"
-    )
+    print(f"kills survived / kills made: {made.total()} / {kills}")
+    print("MLflow has every run and every epoch once")
 
 
 if __name__ == "__main__":
@@ -184,10 +184,11 @@ if __name__ == "__main__":
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    # A shell starts what it puts into the background with SIGINT ignored, and its children would inherit that.
+    # A shell starts what it puts into the background with SIGINT ignored, and its children would
+    # inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with tempfile.TemporaryDirectory(prefix="torture-") as folder:
+    with tempfile.TemporaryDirectory(prefix="kill-") as folder:
         try:
-            torture(arguments.kills, arguments.seed, Path(folder))
+            kill_repeatedly(arguments.kills, arguments.seed, Path(folder))
         except AssertionError as error:
             sys.exit(f"LOST: {error}")

@@ -11,13 +11,15 @@ from pipeline.evaluation.features import extract_features, load_feature_extracto
 from pipeline.evaluation.samples import ReferenceFeatures, nearest_training_images
 from pipeline.storage.reading import read_tensors
 
+CPU = torch.device("cpu")
+
 
 def test_features_of_color_and_gray_images_are_the_same_twice(small_images: np.ndarray) -> None:
     images = torch.from_numpy(small_images[:6])
-    extract = load_feature_extractor("efficientnet-lite0", None)
+    extract = load_feature_extractor("efficientnet-lite0", None, CPU)
     first = extract_features(images, extract)
     assert first.shape == (6, 1280)
-    again = load_feature_extractor("efficientnet-lite0", None)
+    again = load_feature_extractor("efficientnet-lite0", None, CPU)
     assert torch.equal(first, extract_features(images, again))
     later = extract_features(images[3:], extract)
     assert torch.allclose(first[3:], later, atol=1e-4), "not of the batch"
@@ -28,10 +30,10 @@ def test_features_of_color_and_gray_images_are_the_same_twice(small_images: np.n
 
 def test_inception_without_its_weights_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"evaluate\.feature_extractor_weights: there is no file"):
-        load_feature_extractor("inception", str(tmp_path / "none.pth"))
+        load_feature_extractor("inception", str(tmp_path / "none.pth"), CPU)
     (tmp_path / "broken.pth").write_bytes(b"not weights")
     with pytest.raises(UserError, match="the Inception weights cannot be had"):
-        load_feature_extractor("inception", str(tmp_path / "broken.pth"))
+        load_feature_extractor("inception", str(tmp_path / "broken.pth"), CPU)
 
 
 def test_copies_of_training_images_are_noticed() -> None:

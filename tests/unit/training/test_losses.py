@@ -13,15 +13,15 @@ from torch.distributions import (
 )
 
 from pipeline.models.layers import init_weights
+from pipeline.models.noise import ROUNDING_VARIANCE, CausalNoise, Noise
 from pipeline.models.posterior import Posterior, kl_standard_normal
-from pipeline.models.vae import VAE, Likelihood, Noise, VAEConfig, VAEOutput
+from pipeline.models.vae import VAE, Likelihood, VAEConfig, VAEOutput
 from pipeline.training.losses import (
     bernoulli_nll,
     continuous_bernoulli_nll,
     elbo_terms,
     gaussian_nll,
-    heteroscedastic_gaussian_nll,
-    optimal_channel_cov,
+    innovations_nll,
     optimal_variance,
 )
 
@@ -61,20 +61,28 @@ def test_heteroscedastic_noise_is_a_multivariate_normal_of_each_pixels_channels(
     pixels = (IMAGES - DECODED).permute(0, 2, 3, 1)
     covariances = (root @ root.T) * scale.exp()[:, 0, :, :, None, None]
     expected = -MultivariateNormal(torch.zeros(3), covariances).log_prob(pixels).sum((1, 2))
-    nll = heteroscedastic_gaussian_nll(IMAGES - DECODED, root @ root.T, scale)
+    noise = CausalNoise((3, 32, 32), 7, reach=0)
+    noise.moments.copy_(root @ root.T - ROUNDING_VARIANCE * torch.eye(3))
+    nll = innovations_nll(noise.innovations(IMAGES - DECODED, scale))
     assert torch.allclose(nll, expected, rtol=1e-4)
 
 
 def test_the_optimal_channel_covariance_is_the_best_one() -> None:
     scale = torch.randn(5, 1, 32, 32, generator=G)
     residuals = IMAGES - DECODED
-    best = optimal_channel_cov(residuals, scale)
-    at_best = heteroscedastic_gaussian_nll(residuals, best, scale).mean()
+    noise = CausalNoise((3, 32, 32), 7, reach=0)
+    best = noise.batch_moments(residuals, scale)
+
+    def nll(moments: torch.Tensor) -> float:
+        noise.moments.copy_(moments)
+        return innovations_nll(noise.innovations(residuals, scale)).mean().item()
+
     for other in (1.1 * best, 0.9 * best, best + 0.05 * torch.eye(3)):
-        assert heteroscedastic_gaussian_nll(residuals, other, scale).mean() > at_best
+        assert nll(other) > nll(best)
 
 
-def test_heteroscedastic_noise_learns_without_a_say_in_the_mean_and_the_code() -> None:
+@pytest.mark.parametrize("kind", ["heteroscedastic", "causal"])
+def test_noise_learns_without_a_say_in_the_mean_and_the_code(kind: Noise) -> None:
     def gradients(noise: Noise) -> dict[str, torch.Tensor]:
         model = vae("gaussian", refiner_channels=[4], noise=noise)
         init_weights(model, torch.Generator().manual_seed(0))
@@ -87,12 +95,12 @@ def test_heteroscedastic_noise_learns_without_a_say_in_the_mean_and_the_code() -
             if parameter.grad is not None
         }
 
-    isotropic, heteroscedastic = gradients("isotropic"), gradients("heteroscedastic")
-    of_noise = [name for name in heteroscedastic if name.startswith("log_scale_head.")]
-    assert len(of_noise) == 4
-    assert any(heteroscedastic[name].abs().max() > 0 for name in of_noise)
+    isotropic, noisy = gradients("isotropic"), gradients(kind)
+    of_noise = [name for name in noisy if name.startswith("noise.")]
+    assert len(of_noise) == (6 if kind == "causal" else 4)
+    assert any(noisy[name].abs().max() > 0 for name in of_noise)
     for name, gradient in isotropic.items():
-        assert torch.allclose(gradient, heteroscedastic[name], rtol=1e-4, atol=1e-3), name
+        assert torch.allclose(gradient, noisy[name], rtol=1e-4, atol=1e-3), name
 
 
 @pytest.mark.parametrize("logvar", [-4.0, 0.0, 1.5])
