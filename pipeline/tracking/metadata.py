@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import tempfile
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 DESCRIPTION = "description"
 COMPLETE = "complete"
 NO_CODE = "complete but for the code"
+logger = logging.getLogger(__name__)
 
 
 def run_tags(record: RunRecord, trained_here: bool) -> dict[str, str]:
@@ -69,6 +71,12 @@ def log_description(
     code = trained_code(record, trained_here)
     if code is not None:
         _log_code(client, run_id, code)
+    elif known.data.tags.get(DESCRIPTION) != NO_CODE:
+        logger.warning(
+            "%s was trained elsewhere or with code that is not here any more: its MLflow run cannot "
+            "say which, and `restore` will refuse it",
+            run.name,
+        )
     client.set_tag(run_id, DESCRIPTION, COMPLETE if code is not None else NO_CODE)
 
 

@@ -11,7 +11,6 @@ from pipeline.tracking.saved_changes import (
     DIFF,
     PARAMS,
     RECORD,
-    UNKNOWN,
     SavedCode,
     load_code,
 )
@@ -64,7 +63,8 @@ def _provenance_of(client: "MlflowClient", run: "Run", query: str, folder: Path)
             "study, or `sync` found its files without their code; run "
             "`python -m pipeline sync` in the folder where it was trained"
         )
-    if code.commit == UNKNOWN:
+    # It becomes an argument of git; a shared server may hold anything.
+    if not re.fullmatch("[0-9a-f]{40,64}", code.commit):
         raise UserError(f"run {query} carries no git commit: it was trained in no git repository")
     lock = folder / LOCK
     return RunProvenance(run.info.run_name, code, lock if lock.exists() else None)

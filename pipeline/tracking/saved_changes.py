@@ -108,7 +108,9 @@ def _scratch_index(project: Path) -> Iterator[dict[str, str]]:
     with tempfile.TemporaryDirectory() as folder:
         index = {"GIT_INDEX_FILE": f"{folder}/index"}
         git(project, "read-tree", "HEAD", environment=index)
-        git(project, "add", "--refresh", "--", ".", environment=index)
+        # Where git knows no file of the project, there is none to look at again.
+        if git(project, "ls-files", "-z", "--", ".", environment=index):
+            git(project, "add", "--refresh", "--", ".", environment=index)
         own = Path(folder) / "objects"
         own.mkdir()
         yield index | {

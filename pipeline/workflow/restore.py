@@ -1,6 +1,7 @@
 """From an MLflow run back to its code, parameters and files: `python -m pipeline restore RUN`."""
 
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
 from pipeline.storage import atomic, dvc_lock
 from pipeline.tracking.provenance import find_provenance
+from pipeline.workflow.dvc_command import own_environment
 from pipeline.workflow.restore_code import checkout_code, require_clean_worktree
 
 
@@ -31,6 +33,7 @@ def restore(query: str, paths: Paths) -> RestoreResult:
     with tempfile.TemporaryDirectory() as folder:
         experiment = load_config(paths.params).tracking.experiment
         provenance = find_provenance(query, experiment, paths, Path(folder))
+        stages = dvc_lock.entries(provenance.lock) if provenance.lock else {}
         restored, missing = checkout_code(provenance, paths)
         # The run's own parameters: under `dvc exp run` they are in no commit.
         atomic.write_bytes(paths.params, provenance.code.params)
@@ -38,7 +41,6 @@ def restore(query: str, paths: Paths) -> RestoreResult:
         if provenance.lock is None:
             missing.append("files: the run knows no dvc.lock; `sync` never saw it trained")
             return RestoreResult(provenance.name, restored, missing)
-        stages = dvc_lock.entries(provenance.lock)
         dvc_lock.write(paths.dvc_lock, dvc_lock.entries(paths.dvc_lock) | stages)
     outs, absent = restore_outputs(stages, paths)
     return RestoreResult(provenance.name, restored + outs, missing + absent)
@@ -51,9 +53,9 @@ def restore_outputs(stages: dvc_lock.Entries, paths: Paths) -> tuple[list[str], 
     """
     from dvc.repo import Repo
 
-    in_cache = _run(paths, "dvc", "checkout", *stages).returncode == 0
-    if not in_cache and _run(paths, "dvc", "remote", "list").stdout.strip():
-        _run(paths, "dvc", "pull", *stages)
+    in_cache = _dvc(paths, "checkout", *stages).returncode == 0
+    if not in_cache and _dvc(paths, "remote", "list").stdout.strip():
+        _dvc(paths, "pull", *stages)
     outs = {out.def_path: out for stage in Repo(str(paths.root)).index.stages for out in stage.outs}
     restored, missing = [], []
     for entry in stages.values():
@@ -68,8 +70,8 @@ def restore_outputs(stages: dvc_lock.Entries, paths: Paths) -> tuple[list[str], 
     return restored, missing
 
 
-def _run(paths: Paths, *command: str) -> "subprocess.CompletedProcess[str]":
-    try:
-        return subprocess.run(command, cwd=paths.root, capture_output=True, text=True)
-    except FileNotFoundError:
-        raise UserError(f"restore needs {command[0]}, which is not installed") from None
+def _dvc(paths: Paths, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "dvc", *arguments]
+    return subprocess.run(
+        command, cwd=paths.root, env=own_environment(), capture_output=True, text=True
+    )

@@ -152,6 +152,17 @@ def test_only_this_projects_files_are_saved_wherever_it_lies(
     assert content(project) == expected
 
 
+def test_a_project_that_its_larger_repository_does_not_know_is_saved_whole(
+    tmp_path: Path,
+) -> None:
+    git(tmp_path, "init", "-q")
+    (tmp_path / "theirs.py").write_text("a = 1\n")
+    commit(tmp_path)
+    code = capture_code(write_project(tmp_path / "vae"))
+    assert b"b/pipeline/models/vae.py" in code.diff
+    assert b"theirs" not in code.diff
+
+
 def test_the_code_of_a_preset_is_that_of_the_study(project: Paths) -> None:
     workspace = project.root / ".demo"
     workspace.mkdir()
