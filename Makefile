@@ -21,7 +21,15 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(READY): requirements.lock
+# Scripts in a .venv name the folder it was made in: one that was moved or copied along is foreign,
+# like one whose Python is gone. A link to another folder's .venv is meant.
+FOREIGN := $(shell test -L $(VENV) || test ! -e $(READY) || \
+	{ test -x $(BIN)/python && grep -qsF "$(CURDIR)/$(BIN)/" $(BIN)/pip; } || echo foreign-venv)
+.PHONY: foreign-venv
+foreign-venv:
+	@echo "$(VENV) is of another folder or Python (was this one moved or copied?); making it anew"
+
+$(READY): requirements.lock $(FOREIGN)
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 		{ echo 'error: Python 3.11 is needed; found: '"$$("$(PYTHON)" --version 2>&1)"'. Set PYTHON=/path/to/python3.11'; exit 1; }
 	"$(PYTHON)" -m venv --clear $(VENV)
@@ -36,7 +44,6 @@ demo: $(READY)  ## the whole pipeline on real CIFAR-10 with small parameters, in
 
 repro: $(READY)  ## the study that params.yaml describes
 	@python -m pipeline params
-	@test -e .git || dvc config --local core.no_scm true # a downloaded archive of the sources works, too
 	@python -m pipeline repro
 
 ablation: $(READY)  ## every variant at one latent size; its report goes to reports/ablation/

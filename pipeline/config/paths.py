@@ -20,8 +20,22 @@ class Paths:
 
     @property
     def state_root(self) -> Path:
-        """The repository that keeps state: DVC_ROOT where DVC sets it, else the workspace."""
-        return Path(os.environ.get("DVC_ROOT", self.root)).resolve()
+        """The repository that keeps state: the workspace, or of a temporary copy its DVC_ROOT.
+
+        DVC hands a DVC_ROOT that a shell inherited on to its stages: only one whose temporary copy
+        this workspace is counts.
+        """
+        root = self.root.resolve()
+        parent = os.environ.get("DVC_ROOT")
+        if parent and root.is_relative_to(Path(parent).resolve() / ".dvc" / "tmp"):
+            return Path(parent).resolve()
+        return root
+
+    @property
+    def project(self) -> Path:
+        """The folder that holds the code: the workspace, or what its link to pipeline/ names."""
+        package = self.root / "pipeline"
+        return package.resolve().parent if package.exists() else self.root.resolve()
 
     def of_user(self, written: str | None) -> str | None:
         """Return the path that a person wrote in params.yaml, made absolute; None if none.
@@ -85,6 +99,10 @@ class Paths:
     def checkpoint_dir(self, fingerprint: str) -> Path:
         """Checkpoints and timings of one training run, outside DVC's outputs."""
         return self.checkpoints / fingerprint
+
+    def code_record(self, fingerprint: str) -> Path:
+        """The code that this run was trained with, beside its checkpoints."""
+        return self.checkpoint_dir(fingerprint) / "code"
 
     def duration(self, stage: str) -> Path:
         """How long a stage took last time."""

@@ -2,7 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from pipeline.config.names import experiment_name
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 PositiveInt = Annotated[int, Field(gt=0, strict=True)]
@@ -241,8 +243,9 @@ class ReportConfig(ConfigModel):
 class TrackingConfig(ConfigModel):
     """Where and how MLflow shows the study."""
 
-    experiment: Annotated[str, Field(min_length=1, pattern=r"^[^/\s][^/]*$")] = Field(
-        description="name of the MLflow experiment and of the registered model"
+    experiment: Annotated[str, AfterValidator(experiment_name)] = Field(
+        description="name of the MLflow experiment; the registered model has it, too, with `-` for "
+        "what MLflow forbids there"
     )
     champion_metric: str = Field(
         description="metric by which the best run, unless collapsed, becomes `champion`; "

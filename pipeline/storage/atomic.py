@@ -3,8 +3,8 @@
 import io
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,18 +23,17 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _clear_leftovers(path)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        beside = _beside(path)
         try:
-            with os.fdopen(handle, "wb") as file:
+            # Not a private file of `tempfile`: whom it is open to, the umask decides.
+            with beside.open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            # mkstemp makes files private; artifacts are as readable as any file of the project.
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
+            beside.replace(path)
             _sync_folder(path.parent)
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            beside.unlink(missing_ok=True)
             raise
 
 
@@ -67,11 +66,10 @@ def folder(path: Path) -> Iterator[Path]:
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _clear_leftovers(path)
-        filling = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        filling = _beside(path)
+        filling.mkdir()
         try:
             yield filling
-            # mkdtemp makes folders private; these are like any other of the project.
-            filling.chmod(0o755)
             if path.exists():
                 shutil.rmtree(path)
             filling.replace(path)
@@ -91,6 +89,11 @@ def _explained(path: Path) -> Iterator[None]:
         raise UserError(
             f"{path} cannot be written: {reason}; mend that and run again, nothing is half-done"
         ) from None
+
+
+def _beside(path: Path) -> Path:
+    """Name a new sibling, which `_clear_leftovers` finds."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
 
 
 def _clear_leftovers(path: Path) -> None:

@@ -16,6 +16,7 @@ from pipeline.workflow.dvc_command import run_dvc
 from pipeline.workflow.lock_repair import repair_dvc_lock
 from pipeline.workflow.parallel import check_scheduler, train_in_parallel
 from pipeline.workflow.plan import plan
+from pipeline.workflow.repository import tell_dvc_of_git
 from pipeline.workflow.resources import choose_num_jobs
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ def repro(paths: Paths, jobs: int | None = None, scheduler: str | None = None) -
     fails.
     """
     config = load_config(paths.params)
+    tell_dvc_of_git(paths)
     repair_dvc_lock(paths)
     if scheduler is not None:
         check_scheduler(scheduler)

@@ -26,6 +26,7 @@ from pipeline.storage import atomic
 from pipeline.storage.locks import run_lock
 from pipeline.storage.reading import read_json
 from pipeline.tracking.live_logger import mirror_training
+from pipeline.tracking.saved_changes import save_code
 from pipeline.training import checkpoint
 from pipeline.training.device import get_device
 from pipeline.training.distributed import init_distributed
@@ -131,12 +132,14 @@ def train(prepared: PreparedRun, bar: Progress, on_epoch: Callable[[EpochResult]
     record, state, data = prepared
     run, epochs = record.run, record.run.train.epochs
     folder = record.paths.checkpoint_dir(record.fingerprint)
-    if resume_or_init(prepared):
+    resumed = resume_or_init(prepared)
+    if resumed:
         logger.info("%s: resumed after epoch %d", run.name, len(state.history))
     timing = folder / "timing.json"
     if len(state.history) == epochs and timing.exists():
         # Trained ahead, and mirrored by whoever did it.
         return
+    save_code(record, resumed)
     steps = steps_per_epoch(len(data.train_images), run)
     with mirror_training(record, state.history) as log, explain_compiler(run):
         done = len(state.history) * steps

@@ -14,6 +14,7 @@ from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
 from pipeline.storage import atomic
 from pipeline.storage.yaml_io import dump_yaml, read_yaml
+from pipeline.tracking.store import store_uri
 from pipeline.workflow.dvc_command import run_dvc
 from pipeline.workflow.runner import repro, require_success
 
@@ -33,8 +34,7 @@ def run_preset(root: Path, name: str) -> Paths:
     workspace = root / f".{name}"
     create_workspace(root, workspace, read_yaml(PRESETS / f"{name}.yaml"), DVC_CONFIG)
     # Its runs belong beside the main study's in the UI: one store, another experiment.
-    store = f"sqlite:///{(root / 'mlflow.db').resolve()}"
-    os.environ.setdefault("MLFLOW_TRACKING_URI", store)
+    os.environ["MLFLOW_TRACKING_URI"] = store_uri(Paths(root))
     paths = Paths(workspace)
     require_success(repro(paths), f"make {name}")
     return paths

@@ -18,7 +18,8 @@ from pipeline.config.grid import Config, flatten_dict
 from pipeline.config.paths import Paths
 from pipeline.config.run_record import RunRecord
 from pipeline.tracking import live_logger
-from pipeline.tracking.client import HTTP_LIMITS, get_client, search_training_runs
+from pipeline.tracking.client import get_client, search_training_runs
+from pipeline.tracking.store import HTTP_LIMITS
 from pipeline.tracking.live_logger import mirror_training
 
 EPOCHS = [{"epoch": n, "train_loss": 1.0 / n, "train_kl": 0.5, "val_kl": 0.5} for n in (1, 2, 3)]

@@ -11,8 +11,9 @@ from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
 from pipeline.config.run_record import load_run_record
 from pipeline.tracking import live_logger
-from pipeline.tracking.client import HTTP_LIMITS, get_client, logged_epochs, search_training_runs
+from pipeline.tracking.client import get_client, logged_epochs, search_training_runs
 from pipeline.tracking.live_logger import mirror_training
+from pipeline.tracking.store import HTTP_LIMITS
 from pipeline.tracking.sync import sync
 
 pytestmark = pytest.mark.slow
