@@ -14,7 +14,8 @@ PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Precision = Literal["auto", "fp32", "bf16"]
 Dataset = Literal["cifar10", "cifar100", "svhn", "mnist", "fashion_mnist"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-MIN_SET_SIZE = 20  # distances look at 5 neighbors of each image, a probe at several classes
+# Distances look at 5 neighbors of each image, a probe at several classes.
+MIN_SET_SIZE = 20
 SetSize = Annotated[int, Field(ge=MIN_SET_SIZE, strict=True)]
 
 # Where codes come from, and the sets of images that are compared with the test images.
@@ -141,8 +142,8 @@ class LRSchedulerConfig(ConfigModel):
         description="ReduceLROnPlateau on the validation loss, or half a cosine down to 0"
     )
     factor: Fraction = Field(description="plateau: what the rate is multiplied by")
-    patience: Annotated[int, Field(ge=0, strict=True)] = Field(
-        description="plateau: epochs without progress before that"
+    patience: int = Field(
+        ge=0, strict=True, description="plateau: epochs without progress before that"
     )
     warmup_steps: PositiveInt = Field(description="cosine: steps of linear warm-up")
 
@@ -151,8 +152,8 @@ class AugmentConfig(ConfigModel):
     """What is drawn anew for each training image in each epoch."""
 
     flip: bool = Field(description="mirror half of the images")
-    crop_padding: Annotated[int, Field(ge=0, le=16, strict=True)] = Field(
-        description="black border from which each image is cropped at random, pixels; 0: none"
+    crop_padding: int = Field(
+        ge=0, le=16, strict=True, description="black border of random crops, pixels; 0: none"
     )
 
 
