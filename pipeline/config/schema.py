@@ -130,9 +130,7 @@ class LossConfig(ConfigModel):
     reduction: Literal["sum", "mean"] = Field(
         description="of the reconstruction over pixel-channels: sum (the ELBO) or mean"
     )
-    beta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        description="weight of the KL term"
-    )
+    beta: float = Field(ge=0, allow_inf_nan=False, description="weight of the KL term")
 
 
 class LRSchedulerConfig(ConfigModel):
@@ -196,8 +194,8 @@ class SampleConfig(ConfigModel):
     )
     two_stage_epochs: PositiveInt = Field(description="of the second-stage VAE over those codes")
     num_interpolations: PositiveInt = Field(description="pairs of test images")
-    interpolation_steps: Annotated[int, Field(ge=2, strict=True)] = Field(
-        description="images along each interpolation"
+    interpolation_steps: int = Field(
+        ge=2, strict=True, description="images along each interpolation"
     )
 
 
@@ -233,8 +231,8 @@ class ReportConfig(ConfigModel):
     baseline: Name | None = Field(
         description="a variant that the others are compared with, size by size; null: none"
     )
-    num_images: Annotated[int, Field(gt=0, le=32, strict=True)] = Field(
-        description="test images shown side by side for every run"
+    num_images: int = Field(
+        gt=0, le=32, strict=True, description="test images shown side by side for every run"
     )
     languages: list[Literal["en", "uk"]] = Field(
         min_length=1, description="of the pages; the first one's are report.md and report.html"
