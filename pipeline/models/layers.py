@@ -1,4 +1,12 @@
-"""The convolutional bodies that models are built of, and the drawing of initial weights."""
+"""The convolutional bodies that models are built of, and the drawing of initial weights.
+
+A body is a trunk of strided convolutions that change the resolution. With block "none" a ReLU
+follows each of them. With "conv" and "residual" the trunk has no activation of its own: all of them
+lie in the branches that the blocks add to it (full pre-activation: He et al. 2016b, fig. 4e), and
+the branches start at zero, so that an untrained body is a linear map. Different codes then give
+different images from the first step on. A trunk of ReLUs makes them alike, the more the deeper it
+is, whatever the scale of the weights (Schoenholz et al. 2017; docs/lab-notebook.md).
+"""
 
 import math
 from itertools import pairwise
@@ -13,16 +21,39 @@ from pipeline.models.strided_conv import Downsample, Upsample
 Block = Literal["none", "conv", "residual"]
 
 
-class ResBlock(nn.Module):
-    """x + conv(relu(conv(relu(x)))) at one resolution.
+class ConvBlock(nn.Module):
+    """One more convolution: x + conv3x3(relu(x)), [B, C, H, W] to the same.
 
-    Full pre-activation (He et al. 2016b) without normalization.
+    Its convolution starts at zero, hence the block as the identity (Zhang et al. 2019, Fixup,
+    sec. 3; the idea of De & Smith 2020, SkipInit, without its scalar).
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        self.body = nn.Sequential(nn.ReLU(), conv3x3(width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+class ResBlock(nn.Module):
+    """A bottleneck: x + 1x1(relu(3x3(relu(1x1(relu(x)))))), [B, C, H, W] to the same.
+
+    The 3x3 convolution works at half the width (He et al. 2016a, sec. 4.1, fig. 5): under a fifth
+    of the operations of two at full width. The last convolution starts at zero (Goyal et al. 2017,
+    sec. 5.1, there the scale of the last normalization; Zhang et al. 2019, Fixup, sec. 3).
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        inner = max(8, width // 2)
         self.body = nn.Sequential(
-            nn.ReLU(), conv3x3(width, width), nn.ReLU(), conv3x3(width, width)
+            nn.ReLU(),
+            nn.Conv2d(width, inner, 1),
+            nn.ReLU(),
+            conv3x3(inner, inner),
+            nn.ReLU(),
+            nn.Conv2d(inner, width, 1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -34,25 +65,21 @@ def conv3x3(width_in: int, width_out: int) -> nn.Conv2d:
     return nn.Conv2d(width_in, width_out, 3, padding=1)
 
 
-def make_block(width: int, block: Block) -> list[nn.Module]:
-    """Make what follows each change of resolution."""
+def make_block(width: int, block: Block) -> nn.Module:
+    """Make what stands between two changes of resolution: an activation, or a block."""
     if block == "residual":
-        return [ResBlock(width)]
-    if block == "conv":
-        return [nn.ReLU(), conv3x3(width, width)]
-    return []
+        return ResBlock(width)
+    return ConvBlock(width) if block == "conv" else nn.ReLU()
 
 
 def make_encoder_body(image_channels: int, channels: list[int], block: Block) -> nn.Sequential:
-    """Make one stride-2 4x4 convolution and ReLU for each entry of `channels`.
+    """Make one stride-2 4x4 convolution and a block for each entry of `channels`.
 
     [B, C, H, W] -> [B, channels[-1], H / 2^n, W / 2^n].
     """
     layers: list[nn.Module] = []
     for width_in, width_out in pairwise([image_channels, *channels]):
-        layers.append(Downsample(width_in, width_out))
-        layers += make_block(width_out, block)
-        layers.append(nn.ReLU())
+        layers += [Downsample(width_in, width_out), make_block(width_out, block)]
     return nn.Sequential(*layers)
 
 
@@ -60,8 +87,7 @@ def make_decoder_body(image_channels: int, channels: list[int], block: Block) ->
     """Mirror the encoder with transposed convolutions; no activation after the last."""
     layers: list[nn.Module] = []
     for width_in, width_out in pairwise([*reversed(channels), image_channels]):
-        layers += make_block(width_in, block)
-        layers += [nn.ReLU(), Upsample(width_in, width_out)]
+        layers += [make_block(width_in, block), Upsample(width_in, width_out)]
     return nn.Sequential(*layers)
 
 
@@ -101,11 +127,34 @@ def linear_fp32(linear: nn.Linear, x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def init_weights(model: nn.Module, generator: torch.Generator) -> None:
-    """Draw PyTorch's default initial weights from `generator` alone, not from the global state."""
+    """Draw every weight from N(0, gain / fan-in) by `generator` alone; biases are zero.
+
+    The gain is 2 behind an activation, which halves the second moment (He et al. 2015, eq. 10), and
+    1 on a trunk without any (LeCun et al. 1998, sec. 4.6). Each block's last convolution is zero.
+    PyTorch's default has gain 1/3 in both cases: each layer shrinks the signal.
+    """
+    blocks = [module for module in model.modules() if isinstance(module, ConvBlock | ResBlock)]
+    in_branch = {inner for outer in blocks for inner in outer.modules()}
+    trunk_gain = 1.0 if blocks else 2.0
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.kaiming_uniform_(module.weight, a=math.sqrt(5), generator=generator)
+            gain = 2.0 if module in in_branch else trunk_gain
+            deviation = math.sqrt(gain / fan_in(module))
+            module.weight.normal_(0, deviation, generator=generator)
             if module.bias is not None:
-                fan_in, _ = nn.init._calculate_fan_in_and_fan_out(module.weight)
-                bound = 1 / math.sqrt(fan_in)
-                module.bias.uniform_(-bound, bound, generator=generator)
+                module.bias.zero_()
+    for module in blocks:
+        zero_last(module.body)
+
+
+def zero_last(body: nn.Sequential) -> None:
+    """Let the last layer of a body say nothing until it has learned to."""
+    for parameter in body[-1].parameters():
+        nn.init.zeros_(parameter)
+
+
+def fan_in(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> float:
+    """Count the inputs that one output sums; a stride spreads those of a transposed convolution."""
+    if isinstance(layer, nn.ConvTranspose2d):
+        return layer.in_channels * math.prod(layer.kernel_size) / math.prod(layer.stride)
+    return layer.weight[0].numel()

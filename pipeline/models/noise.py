@@ -21,6 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.models.layers import zero_last
+
 Noise = Literal["isotropic", "heteroscedastic", "causal"]
 REACH: dict[Noise, int] = {"heteroscedastic": 0, "causal": 3}
 # The scale that z gives is a map of this side, interpolated to the image; one hidden layer reads z.
@@ -75,8 +77,9 @@ class CausalNoise(nn.Module):
 
     @torch.no_grad()
     def init_white(self, variance: float) -> None:
-        """Set the moments to those of white noise of this variance."""
+        """Start as white noise of this variance, to which z has nothing to say yet."""
         self.moments.copy_(variance * torch.eye(len(self.moments)))
+        zero_last(self.log_scale_head)
 
     def log_scale(self, z: Tensor) -> Tensor:
         """Return the log of the factor that z [B, latent_dim] gives the variance, [B, 1, H, W]."""
