@@ -102,8 +102,9 @@ class ModelConfig(ConfigModel):
         max_length=5,
         description="one stride-2 convolution each; a convolutional decoder mirrors them",
     )
-    block: Literal["none", "conv", "residual"] = Field(
-        description="what follows each of them: nothing, one more convolution, a residual block"
+    block: Literal["none", "linear", "conv", "residual"] = Field(
+        description="what follows each of them: a ReLU; nothing; one more convolution, or a "
+        "bottleneck, in a branch that starts at zero"
     )
     refiner_channels: Annotated[list[PositiveInt], Field(min_length=1)] | None = Field(
         description="widths of the convolutions that refine a linear decoder started from PCA; "
@@ -234,9 +235,7 @@ class ReportConfig(ConfigModel):
     num_images: int = Field(
         gt=0, le=32, strict=True, description="test images shown side by side for every run"
     )
-    languages: list[Literal["en", "uk"]] = Field(
-        min_length=1, description="of the pages; the first one's are report.md and report.html"
-    )
+    languages: list[Literal["en", "uk"]] = Field(min_length=1, description="of the pages")
 
 
 class TrackingConfig(ConfigModel):

@@ -5,7 +5,8 @@ follows each of them. With "conv" and "residual" the trunk has no activation of 
 lie in the branches that the blocks add to it (full pre-activation: He et al. 2016b, fig. 4e), and
 the branches start at zero, so that an untrained body is a linear map. Different codes then give
 different images from the first step on. A trunk of ReLUs makes them alike, the more the deeper it
-is, whatever the scale of the weights (Schoenholz et al. 2017; docs/lab-notebook.md).
+is, whatever the scale of the weights (Schoenholz et al. 2017; docs/lab-notebook.md). "linear" is
+the control: that trunk, and no activation anywhere.
 """
 
 import math
@@ -18,11 +19,11 @@ from torch.nn import functional
 
 from pipeline.models.strided_conv import Downsample, Upsample
 
-Block = Literal["none", "conv", "residual"]
+Block = Literal["none", "linear", "conv", "residual"]
 
 
 class ConvBlock(nn.Module):
-    """One more convolution: x + conv3x3(relu(x)), [B, C, H, W] to the same.
+    """One more convolution: x + conv3x3(silu(x)), [B, C, H, W] to the same.
 
     Its convolution starts at zero, hence the block as the identity (Zhang et al. 2019, Fixup,
     sec. 3; the idea of De & Smith 2020, SkipInit, without its scalar).
@@ -30,14 +31,14 @@ class ConvBlock(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(nn.ReLU(), conv3x3(width, width))
+        self.body = nn.Sequential(nn.SiLU(), conv3x3(width, width))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)
 
 
 class ResBlock(nn.Module):
-    """A bottleneck: x + 1x1(relu(3x3(relu(1x1(relu(x)))))), [B, C, H, W] to the same.
+    """A bottleneck: x + 1x1(silu(3x3(silu(1x1(silu(x)))))), [B, C, H, W] to the same.
 
     The 3x3 convolution works at half the width (He et al. 2016a, sec. 4.1, fig. 5): under a fifth
     of the operations of two at full width. The last convolution starts at zero (Goyal et al. 2017,
@@ -48,16 +49,20 @@ class ResBlock(nn.Module):
         super().__init__()
         inner = max(8, width // 2)
         self.body = nn.Sequential(
-            nn.ReLU(),
+            nn.SiLU(),
             nn.Conv2d(width, inner, 1),
-            nn.ReLU(),
+            nn.SiLU(),
             conv3x3(inner, inner),
-            nn.ReLU(),
+            nn.SiLU(),
             nn.Conv2d(inner, width, 1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)
+
+
+# What stands on a trunk without activations.
+BARE_TRUNK = (ConvBlock, ResBlock, nn.Identity)
 
 
 def conv3x3(width_in: int, width_out: int) -> nn.Conv2d:
@@ -66,10 +71,16 @@ def conv3x3(width_in: int, width_out: int) -> nn.Conv2d:
 
 
 def make_block(width: int, block: Block) -> nn.Module:
-    """Make what stands between two changes of resolution: an activation, or a block."""
-    if block == "residual":
-        return ResBlock(width)
-    return ConvBlock(width) if block == "conv" else nn.ReLU()
+    """Make what stands between two changes of resolution."""
+    match block:
+        case "none":
+            return nn.ReLU()
+        case "linear":
+            return nn.Identity()
+        case "conv":
+            return ConvBlock(width)
+        case "residual":
+            return ResBlock(width)
 
 
 def make_encoder_body(image_channels: int, channels: list[int], block: Block) -> nn.Sequential:
@@ -135,7 +146,8 @@ def init_weights(model: nn.Module, generator: torch.Generator) -> None:
     """
     blocks = [module for module in model.modules() if isinstance(module, ConvBlock | ResBlock)]
     in_branch = {inner for outer in blocks for inner in outer.modules()}
-    trunk_gain = 1.0 if blocks else 2.0
+    bare = any(isinstance(module, BARE_TRUNK) for module in model.modules())
+    trunk_gain = 1.0 if bare else 2.0
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             gain = 2.0 if module in in_branch else trunk_gain
