@@ -1,4 +1,4 @@
-"""What several tests share: the shipped parameters, and small real-format dataset_files."""
+"""What several tests share: the shipped parameters, and small datasets in their real formats."""
 
 import gzip
 import hashlib
@@ -37,27 +37,26 @@ IDENTITY = {
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment without what would point a child at another store or repository."""
+    """This process's environment without what points a child at another store or repository."""
     return {
         key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "DVC"))
     }
 
 
 def outputs(root: Path) -> dict[str, str]:
-    """SHA-256 of every file under data/, models/ and reports/, hidden leftovers included, but for measured times."""
-    files = [
-        path
-        for part in ("data", "models", "reports")
-        for path in (root / part).rglob("*")
-        if path.is_file()
-    ]
+    """SHA-256 of every file under data/, models/ and reports/, but for measured times.
+
+    Leftovers with hidden names are files, too.
+    """
+    parts = ("data", "models", "reports")
+    files = [path for part in parts for path in (root / part).rglob("*") if path.is_file()]
     return {
         str(path.relative_to(root)): hashlib.sha256(timeless(path)).hexdigest() for path in files
     }
 
 
 def timeless(path: Path) -> bytes:
-    """A file's content without how long training took and what MLflow called it, which the report alone tells."""
+    """A file's content without training times and MLflow's ids, which the report alone tells."""
     if path.name == "summary.csv":
         return pd.read_csv(path).drop(columns=[*MEASURED_TIMES, "mlflow_run_id"]).to_csv().encode()
     if path.name.startswith("report") and path.suffix in (".md", ".html"):
@@ -71,13 +70,9 @@ def timeless(path: Path) -> bytes:
 
 
 def git_study(root: Path, changes: dict, dvc_config: str = "") -> None:
-    """A small study in a git repository of its own, with the code in it as in any clone; nothing is committed."""
-    create_workspace(
-        ROOT,
-        root,
-        deep_merge(SMALL, changes),
-        DVC_CONFIG.replace("    no_scm = true\n", "") + dvc_config,
-    )
+    """A small study in a git repository with the code in it as in any clone, uncommitted."""
+    with_git = DVC_CONFIG.replace("    no_scm = true\n", "") + dvc_config
+    create_workspace(ROOT, root, deep_merge(SMALL, changes), with_git)
     (root / "pipeline").unlink()
     shutil.copytree(
         ROOT / "pipeline", root / "pipeline", ignore=shutil.ignore_patterns("__pycache__")
@@ -104,7 +99,7 @@ def params() -> Config:
 
 @pytest.fixture(scope="session")
 def small_images() -> np.ndarray:
-    """300 smooth colour images, uint8 [300, 3, 32, 32]: a few random blobs each, not noise."""
+    """300 smooth color images, uint8 [300, 3, 32, 32]: a few random blobs each, not noise."""
     generator = np.random.default_rng(0)
     coarse = generator.integers(0, 256, (300, 3, 4, 4)).astype(np.float64)
     smooth = np.kron(coarse, np.ones((8, 8)))
@@ -125,14 +120,12 @@ def write_mnist(root: Path) -> None:
     generator = np.random.default_rng(1)
     for name, count in (("train", 600), ("t10k", 200)):
         coarse = generator.integers(0, 256, (count, 7, 7)).astype(np.uint8)
-        images, labels = (
-            np.kron(coarse, np.ones((4, 4), np.uint8)),
-            generator.integers(0, 10, count).astype(np.uint8),
-        )
+        images = np.kron(coarse, np.ones((4, 4), np.uint8))
+        labels = generator.integers(0, 10, count).astype(np.uint8)
+        heads = struct.pack(">IIII", 0x803, count, 28, 28), struct.pack(">II", 0x801, count)
         files = {
-            f"{name}-images-idx3-ubyte": struct.pack(">IIII", 0x803, count, 28, 28)
-            + images.tobytes(),
-            f"{name}-labels-idx1-ubyte": struct.pack(">II", 0x801, count) + labels.tobytes(),
+            f"{name}-images-idx3-ubyte": heads[0] + images.tobytes(),
+            f"{name}-labels-idx1-ubyte": heads[1] + labels.tobytes(),
         }
         for file, content in files.items():
             (raw / file).write_bytes(content)
@@ -164,7 +157,7 @@ SMALL = {
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, mnist_root: Path) -> tuple[Config, Paths]:
-    """A finished two-run study on small MNIST, made by the real stages; tests copy what they change."""
+    """A finished study of two runs on small MNIST by the real stages; tests copy it."""
     root = tmp_path_factory.mktemp("trained")
     changes = deep_merge(SMALL, {"download": {"source": str(mnist_root)}})
     document = deep_merge(read_yaml(ROOT / "params.yaml"), changes)

@@ -18,7 +18,7 @@ from servers import free_port, mlflow_server, stop
 
 from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
-from pipeline.tracking import client
+from pipeline.tracking.client import FIRST_METRIC, get_client, search_training_runs, store_uri
 from pipeline.tracking.sync import sync
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -84,8 +84,8 @@ def test_the_report_is_whole_on_phone_and_desktop(
     page.close()
 
 
-def brightness(colour: str) -> int:
-    return sum(int(part) for part in colour.removeprefix("rgb(").rstrip(")").split(",")[:3])
+def brightness(color: str) -> int:
+    return sum(int(part) for part in color.removeprefix("rgb(").rstrip(")").split(",")[:3])
 
 
 def test_the_report_sorts_by_keyboard_and_zooms(browser: Browser) -> None:
@@ -116,10 +116,10 @@ def ui(study: tuple[Config, Paths], tmp_path: Path) -> Iterator[tuple[str, str, 
     """MLflow's address, the experiment's id and the ids of its trainings, rebuilt from the files."""
     params, paths = study
     sync(params, paths)
-    client = store.connect(paths)
-    runs = store.search_training_runs(client, params.tracking.experiment)
+    client = get_client(paths)
+    runs = search_training_runs(client, params.tracking.experiment)
     port = free_port()
-    server = mlflow_server(port, store.store_uri(paths), str(tmp_path / "mlartifacts"), {})
+    server = mlflow_server(port, store_uri(paths), str(tmp_path / "mlartifacts"), {})
     yield f"http://127.0.0.1:{port}", runs[0].info.experiment_id, [run.info.run_id for run in runs]
     stop(server)
 
@@ -129,7 +129,7 @@ def test_mlflow_shows_the_study_as_it_comes(
 ) -> None:
     page = browser.new_page(viewport={"width": 1400, "height": 900})
     page.add_init_script(NO_CHAT)
-    see_table(page, *ui[:2], "reference-2-0")
+    see_table(page, *ui[:2], "original-2-0")
     see_comparison(page, *ui)
     see_image_grid(page, *ui[:2], step=2, count=len(ui[2]))
     page.close()
@@ -148,7 +148,7 @@ def see_comparison(page: Page, address: str, experiment: str, runs: list[str]) -
     """The parallel coordinates open on what varies and on the headline metric, with nothing chosen by hand."""
     chosen = f"runs={quote(json.dumps(runs))}&experiments={quote(json.dumps([experiment]))}"
     page.goto(f"{address}/#/compare-runs?{chosen}")
-    page.locator(".js-plotly-plot text", has_text=store.FIRST_METRIC).first.wait_for()
+    page.locator(".js-plotly-plot text", has_text=FIRST_METRIC).first.wait_for()
     photograph(page, "mlflow-comparison")
 
 
@@ -157,7 +157,7 @@ def see_image_grid(page: Page, address: str, experiment: str, step: int, count: 
     page.goto(
         f"{address}/#/experiments/{experiment}/runs?compareRunsMode=CHART&orderByKey=metrics.%60psnr_db%60"
     )
-    page.get_by_placeholder("Search metric charts").fill("evolution")
+    page.get_by_placeholder("Search metric charts").fill("snapshots")
     page.get_by_text(
         "(1)"
     ).wait_for()  # one chart is left, the one that MLflow makes of pictures by itself
@@ -170,5 +170,5 @@ def see_image_grid(page: Page, address: str, experiment: str, step: int, count: 
     page.get_by_role("slider").focus()
     for _ in range(step):
         page.keyboard.press("ArrowRight")
-    page.wait_for_function(SHOWN, arg=[f"evolution+step+{step}+", count])
+    page.wait_for_function(SHOWN, arg=[f"snapshots+step+{step}+", count])
     photograph(page, "mlflow-images")

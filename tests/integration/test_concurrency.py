@@ -12,10 +12,10 @@ from conftest import IDENTITY, clean_environment, git_study, outputs
 
 from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
-from pipeline.tracking import client
+from pipeline.tracking.client import get_client, search_training_runs
 
 pytestmark = pytest.mark.slow
-TRAINING = "train@calibrated-2-0"
+TRAINING = "train@pca_refined-2-0"
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,8 @@ def committed(tmp_path_factory: pytest.TempPathFactory, mnist_root: Path) -> Pat
     """A committed small study that has run once, with the code in it as in any clone."""
     root = tmp_path_factory.mktemp("committed")
     changes = {
-        "study": {"variants": ["calibrated"]},
-        "data": {"source": str(mnist_root)},
+        "grid": {"variants": ["pca_refined"]},
+        "download": {"source": str(mnist_root)},
         "train": {"epochs": 30},
     }
     git_study(root, changes)
@@ -51,10 +51,10 @@ def run(root: Path, *command: str) -> subprocess.Popen[str]:
 
 def statuses(root: Path) -> list[str]:
     client, experiment = (
-        store.connect(Paths(root)),
+        get_client(Paths(root)),
         load_config(root / "params.yaml").tracking.experiment,
     )
-    found = store.search_training_runs(client, experiment)
+    found = search_training_runs(client, experiment)
     return [run.info.status for run in found]
 
 
@@ -87,8 +87,7 @@ def test_an_experiment_in_a_temporary_copy_beside_a_repro(clone: Path) -> None:
     assert statuses(clone) == ["FINISHED", "FINISHED"]
     assert "faster" in run(clone, "dvc", "exp", "list").communicate()[0]
     tags = [
-        found.data.tags
-        for found in store.search_training_runs(store.connect(Paths(clone)), "vae-cifar10")
+        found.data.tags for found in search_training_runs(get_client(Paths(clone)), "vae-cifar10")
     ]
     assert sorted(found.get("dvc_exp_name", "") for found in tags) == ["", "faster"], (
         "the experiment's name is on its run"
@@ -101,10 +100,10 @@ def test_a_queued_experiment_has_the_same_numbers_in_dvc_and_in_mlflow(clone: Pa
     )
     assert queued.wait() == 0
     text, _ = run(clone, "dvc", "exp", "run", "--run-all").communicate(timeout=300)
-    (there,) = store.search_training_runs(store.connect(Paths(clone)), "vae-cifar10")
+    (there,) = search_training_runs(get_client(Paths(clone)), "vae-cifar10")
     assert there.data.tags["dvc_exp_name"] == "queued", text
     said, _ = run(clone, "dvc", "metrics", "diff", "HEAD", "queued", "--json").communicate()
-    changes = json.loads(said)["reports/metrics/calibrated-2-0.json"]
+    changes = json.loads(said)["reports/metrics/pca_refined-2-0.json"]
     assert changes["psnr_db"]["new"] == there.data.metrics["psnr_db"] != changes["psnr_db"]["old"]
     assert {key: change["new"] for key, change in changes.items() if key in there.data.metrics} == {
         key: value for key, value in there.data.metrics.items() if key in changes
@@ -135,7 +134,7 @@ def test_a_shallow_clone_and_a_downloaded_archive_run_the_study(
     expected = {
         name: digest
         for name, digest in outputs(clone).items()
-        if name.startswith("models/calibrated")
+        if name.startswith("models/pca_refined")
     }
     shallow, archive = tmp_path / "shallow", tmp_path / "archive"
     assert (

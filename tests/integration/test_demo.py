@@ -40,12 +40,10 @@ def test_the_reference_collapses_to_the_mean_image_at_every_size(
     demo: dict[str, dict[str, Any]],
 ) -> None:
     for latent_dim in (64, 128, 256, 512):
-        metrics = demo[f"reference-{latent_dim}-0"]
-        assert metrics["collapse"] == "collapsed"
-        assert metrics["train_total_loss"] == pytest.approx(0.6606, abs=0.004)
-        assert metrics["train_total_loss"] == pytest.approx(
-            metrics["train_mean_image_bce"], abs=0.004
-        )
+        metrics = demo[f"original-{latent_dim}-0"]
+        assert metrics["collapse_label"] == "collapsed"
+        assert metrics["train_loss"] == pytest.approx(0.6606, abs=0.004)
+        assert metrics["train_loss"] == pytest.approx(metrics["train_mean_image_bce"], abs=0.004)
         assert metrics["train_kl"] < 0.1
         assert metrics["explained_information"] < 0.02
 
@@ -54,10 +52,10 @@ def test_the_reference_collapses_to_the_mean_image_at_every_size(
 def test_calibrated_does_not_collapse_and_grows_with_the_latent_size(
     demo: dict[str, dict[str, Any]],
 ) -> None:
-    runs = [demo[f"calibrated-{latent_dim}-0"] for latent_dim in (64, 128, 256, 512)]
+    runs = [demo[f"pca_refined-{latent_dim}-0"] for latent_dim in (64, 128, 256, 512)]
     for latent_dim, metrics in zip((64, 128, 256, 512), runs, strict=True):
-        assert metrics["collapse"] == "healthy"
-        assert metrics["psnr_db"] > demo[f"reference-{latent_dim}-0"]["psnr_db"] + 5
+        assert metrics["collapse_label"] == "healthy"
+        assert metrics["psnr_db"] > demo[f"original-{latent_dim}-0"]["psnr_db"] + 5
     scores = [metrics["psnr_db"] for metrics in runs]
     assert scores == sorted(scores)
 
@@ -86,10 +84,10 @@ def test_dvc_plots_what_the_report_keeps(demo: dict[str, dict[str, Any]]) -> Non
 def test_the_report_says_so_with_its_pictures(demo: dict[str, dict[str, Any]]) -> None:
     reports = Path(WORKSPACE / "reports")
     text = (reports / "report.md").read_text()
-    assert "**reference** collapsed in all 4 runs (latent size 64, 128, 256, 512)" in text
+    assert "**original** collapsed in all 4 runs (latent size 64, 128, 256, 512)" in text
     assert "equals the cost of predicting the mean augmented image" in text
-    assert "**calibrated** did not collapse" in text
-    for link in ("figures/psnr.png", "figures/loss-reference.png"):
+    assert "**pca_refined** did not collapse" in text
+    for link in ("figures/psnr.png", "figures/loss-original.png"):
         assert f"({link})" in text
         assert (reports / link).stat().st_size > 100
     assert len((reports / "summary.csv").read_text().splitlines()) == 1 + len(demo)

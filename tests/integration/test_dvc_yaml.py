@@ -110,7 +110,7 @@ def test_tracked_parameters_exist_in_params_yaml() -> None:
     for name, stage in STAGES.items():
         for key in stage.get("params", []):
             part: Any = document
-            for section in key.replace("${item.variant}", "reference").split("."):
+            for section in key.replace("${item.variant}", "original").split("."):
                 assert section in part, f"{name} tracks {key}, which params.yaml lacks"
                 part = part[section]
 
@@ -158,7 +158,7 @@ Repro = Callable[..., list[str]]
 def repro(tmp_path_factory: pytest.TempPathFactory, mnist_root: Path) -> Repro:
     """Run `dvc repro` on a small study after changes to params.yaml; returns the stages that ran, sorted."""
     root = tmp_path_factory.mktemp("study with Кирилиця")
-    small = deep_merge(SMALL, {"data": {"source": str(mnist_root)}, "train": {"epochs": 1}})
+    small = deep_merge(SMALL, {"download": {"source": str(mnist_root)}, "train": {"epochs": 1}})
 
     def run(changes: dict[str, Any], *arguments: str) -> list[str]:
         create_workspace(ROOT, root, deep_merge(small, changes), DVC_CONFIG)
@@ -183,23 +183,23 @@ def cells(stage: str, *runs: str) -> list[str]:
 
 @pytest.mark.slow
 def test_repro_runs_exactly_what_a_change_affects(repro: Repro) -> None:
-    both = ("reference-2-0", "calibrated-2-0")
+    both = ("original-2-0", "pca_refined-2-0")
     everything = sorted(cells("train", *both) + cells("sample", *both) + cells("evaluate", *both))
     assert repro({}) == sorted([*everything, "baselines", "fetch", "report"])
     assert repro({}) == [], "nothing changed"
 
-    added = {"study": {"latent_dims": [2, 3]}}
-    new = ("reference-3-0", "calibrated-3-0")
+    added = {"grid": {"latent_dims": [2, 3]}}
+    new = ("original-3-0", "pca_refined-3-0")
     assert repro(added) == sorted(
         [*cells("train", *new), *cells("sample", *new), *cells("evaluate", *new), "report"]
     )
     report = repro.root / "reports" / "report.md"  # type: ignore[attr-defined]
-    assert "calibrated-3-0" in report.read_text()
+    assert "pca_refined-3-0" in report.read_text()
     assert repro({}) == ["report"], "a removed latent size reruns the report alone"
     assert "-3-0" not in report.read_text(), "and disappears from it"
 
-    learning_rate = {"variants": {"calibrated": {"train": {"learning_rate": 0.002}}}}
-    one = ("calibrated-2-0",)
+    learning_rate = {"variants": {"pca_refined": {"train": {"learning_rate": 0.002}}}}
+    one = ("pca_refined-2-0",)
     changed = sorted(
         [*cells("train", *one), *cells("sample", *one), *cells("evaluate", *one), "report"]
     )
@@ -208,15 +208,15 @@ def test_repro_runs_exactly_what_a_change_affects(repro: Repro) -> None:
 
     sampling = {"sample": {"seed": 5}}
     assert repro(sampling) == sorted([*cells("sample", *both), *cells("evaluate", *both), "report"])
-    assert repro(sampling | {"report": {"columns": 3}}) == ["report"]
-    assert repro(sampling | {"report": {"columns": 3}, "tracking": {"experiment": "other"}}) == [
+    assert repro(sampling | {"report": {"num_images": 3}}) == ["report"]
+    assert repro(sampling | {"report": {"num_images": 3}, "tracking": {"experiment": "other"}}) == [
         "report"
     ]
-    # Every training reads the section. `reference` overrides the value: its model comes out the same, and DVC
+    # Every training reads the section. `original` overrides the value: its model comes out the same, and DVC
     # stops there.
-    default = repro(sampling | {"report": {"columns": 3}, "train": {"clip_grad_norm": 0.5}})
+    default = repro(sampling | {"report": {"num_images": 3}, "train": {"clip_grad_norm": 0.5}})
     assert default == sorted(
-        [*cells("train", *both), "sample@calibrated-2-0", "evaluate@calibrated-2-0", "report"]
+        [*cells("train", *both), "sample@pca_refined-2-0", "evaluate@pca_refined-2-0", "report"]
     )
 
 

@@ -24,7 +24,7 @@ def workspace(trained: tuple[Config, Paths], tmp_path: Path) -> Path:
     params, paths = trained
     root = tmp_path / "тека з пробілами"
     shutil.copytree(
-        paths.root, root, ignore=shutil.ignore_patterns(".runs", "mlflow.db", "mlartifacts")
+        paths.root, root, ignore=shutil.ignore_patterns(".checkpoints", "mlflow.db", "mlartifacts")
     )
     (root / "params.yaml").write_text(dump_yaml(params.model_dump()))
     return root
@@ -80,9 +80,9 @@ def find_stale(root: Path) -> list[str]:
     [
         ("fetch", (), "data/mnist"),
         ("baselines", (), "models/baselines"),
-        ("train", ("reference-2-0",), "models/reference-2-0"),
-        ("sample", ("reference-2-0",), "reports/samples/reference-2-0"),
-        ("evaluate", ("reference-2-0",), "reports/metrics/reference-2-0.json"),
+        ("train", ("original-2-0",), "models/original-2-0"),
+        ("sample", ("original-2-0",), "reports/samples/original-2-0"),
+        ("evaluate", ("original-2-0",), "reports/metrics/original-2-0.json"),
         ("report", (), "reports/report.md"),
     ],
 )
@@ -105,7 +105,7 @@ def test_a_full_disk_leaves_nothing_half_written(
 
 @pytest.mark.parametrize(
     ("name", "arguments", "folder"),
-    [("fetch", (), "data"), ("train", ("reference-2-0",), "models"), ("report", (), "reports")],
+    [("fetch", (), "data"), ("train", ("original-2-0",), "models"), ("report", (), "reports")],
 )
 def test_a_folder_that_may_not_be_written_is_named(
     workspace: Path, name: str, arguments: tuple, folder: str
@@ -124,7 +124,7 @@ def test_a_folder_that_may_not_be_written_is_named(
 def test_a_file_in_place_of_a_folder_is_named(workspace: Path) -> None:
     shutil.rmtree(workspace / "models")
     (workspace / "models").write_text("in the way")
-    refused(stage(workspace, "train", "reference-2-0"), "models")
+    refused(stage(workspace, "train", "original-2-0"), "models")
 
 
 def test_too_little_memory_is_said(workspace: Path) -> None:
@@ -136,38 +136,38 @@ def test_too_little_memory_is_said(workspace: Path) -> None:
     done = stage(
         workspace,
         "train",
-        "reference-2-0",
+        "original-2-0",
         limit=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
     )
     refused(done, "out of memory", "model.channels")
 
 
 @pytest.mark.parametrize(
-    "missing", ["data/mnist", "models/baselines", "models/reference-2-0", "params.yaml"]
+    "missing", ["data/mnist", "models/baselines", "models/original-2-0", "params.yaml"]
 )
 def test_missing_inputs_are_named_with_what_makes_them(workspace: Path, missing: str) -> None:
     path = workspace / missing
     shutil.rmtree(path) if path.is_dir() else path.unlink()
-    refused(stage(workspace, "evaluate", "reference-2-0"), missing)
+    refused(stage(workspace, "evaluate", "original-2-0"), missing)
 
 
 def test_a_stage_wants_the_name_of_one_run(workspace: Path) -> None:
     refused(stage(workspace, "train"), "name of one run")
-    refused(stage(workspace, "train", "reference-3-0"), "reference-3-0", "calibrated-2-0")
+    refused(stage(workspace, "train", "original-3-0"), "original-3-0", "pca_refined-2-0")
 
 
 def test_without_git_a_display_fonts_or_a_home_the_study_runs(
     workspace: Path, tmp_path: Path
 ) -> None:
-    shutil.rmtree(workspace / "models" / "reference-2-0")
+    shutil.rmtree(workspace / "models" / "original-2-0")
     bare = {
         "PATH": str(tmp_path),
         "HOME": str(tmp_path / "nowhere"),
         "MPLCONFIGDIR": str(tmp_path / "mpl"),
     }
     for name, *arguments in (
-        ("train", "reference-2-0"),
-        ("evaluate", "reference-2-0"),
+        ("train", "original-2-0"),
+        ("evaluate", "original-2-0"),
         ("report",),
     ):
         done = stage(workspace, name, *arguments, **bare)
@@ -176,9 +176,9 @@ def test_without_git_a_display_fonts_or_a_home_the_study_runs(
 
 
 def test_a_second_training_of_the_same_run_waits_and_gives_the_same_bytes(workspace: Path) -> None:
-    expected = (workspace / "models" / "reference-2-0" / "weights.safetensors").read_bytes()
-    shutil.rmtree(workspace / "models" / "reference-2-0")
-    command = [sys.executable, "-m", "pipeline.stages", "train", "reference-2-0"]
+    expected = (workspace / "models" / "original-2-0" / "weights.safetensors").read_bytes()
+    shutil.rmtree(workspace / "models" / "original-2-0")
+    command = [sys.executable, "-m", "pipeline.stages", "train", "original-2-0"]
     environment = {
         key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "DVC"))
     }
@@ -195,5 +195,5 @@ def test_a_second_training_of_the_same_run_waits_and_gives_the_same_bytes(worksp
     said = [process.communicate(timeout=120)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert sum("another process is training this very run" in text for text in said) <= 1
-    assert (workspace / "models" / "reference-2-0" / "weights.safetensors").read_bytes() == expected
+    assert (workspace / "models" / "original-2-0" / "weights.safetensors").read_bytes() == expected
     assert find_stale(workspace) == []

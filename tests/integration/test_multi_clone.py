@@ -10,8 +10,8 @@ from servers import CREDENTIALS, free_port, s3_server, stop
 
 pytestmark = pytest.mark.slow
 HALVES = (
-    ["train@reference-2-0", "train@calibrated-2-0"],
-    ["train@reference-3-0", "train@calibrated-3-0"],
+    ["train@original-2-0", "train@pca_refined-2-0"],
+    ["train@original-3-0", "train@pca_refined-3-0"],
 )
 
 
@@ -45,7 +45,7 @@ def test_two_machines_train_half_each_and_a_third_one_nothing(
     origin.mkdir()
     remote = f"    remote = study\n['remote \"study\"']\n    url = s3://study/dvc\n    endpointurl = {bucket}\n"
     git_study(
-        origin, {"study": {"latent_dims": [2, 3]}, "data": {"source": str(mnist_root)}}, remote
+        origin, {"grid": {"latent_dims": [2, 3]}, "download": {"source": str(mnist_root)}}, remote
     )
     run(origin, "git", "add", "-A")
     run(origin, "git", "commit", "-qm", "A small study")

@@ -14,7 +14,7 @@ from servers import CREDENTIALS, free_port, initdb, mlflow_server, postgres_serv
 from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
 from pipeline.config.run_record import load_run_record
-from pipeline.tracking import client
+from pipeline.tracking.client import PARENT, get_client, logged_epochs, search_training_runs
 from pipeline.tracking.live_logger import mirror_training
 from pipeline.tracking.sync import find_drift, sync
 
@@ -53,16 +53,16 @@ def test_the_same_code_against_postgresql_and_s3(
     study: tuple[Config, Paths], servers: None
 ) -> None:
     params, paths = study
-    record = load_run_record("reference-2-0", params.tracking.experiment, paths)
+    record = load_run_record("original-2-0", params.tracking.experiment, paths)
     with mirror_training(record, []) as log:
-        log({"epoch": 1, "train_total_loss": 0.7})
+        log({"epoch": 1, "train_loss": 0.7})
     synced = sync(params, paths)
     assert min(synced.added.values()) > 5
-    assert synced.champion == "calibrated-2-0"
+    assert synced.champion == "pca_refined-2-0"
     assert find_drift(params, paths) == []
     assert set(sync(params, paths).added.values()) == {0}
-    client = store.connect(paths)
-    for run in store.search_training_runs(client, params.tracking.experiment):
+    client = get_client(paths)
+    for run in search_training_runs(client, params.tracking.experiment):
         assert run.info.artifact_uri.startswith("mlflow-artifacts:")
         local = client.download_artifacts(
             run.info.run_id, "model/weights.safetensors", str(paths.root)
@@ -75,17 +75,20 @@ def test_the_same_code_against_postgresql_and_s3(
 WRITER = """
 import sys
 from pathlib import Path
+from pipeline import start_logging
 from pipeline.config.paths import Paths
-from pipeline.config.loader import load
-from pipeline.config.run_record import Identity
+from pipeline.config.loader import load_config
+from pipeline.config.run_record import RunRecord
 from pipeline.tracking import live_logger
 from pipeline.tracking.live_logger import mirror_training
-live.FLUSH_TIMEOUT = 120.0  # four starts of MLflow at once
+live_logger.FLUSH_TIMEOUT = 120.0  # four starts of MLflow at once
+start_logging()
 root = Path(sys.argv[1])
-run = load(root / "params.yaml").runs[int(sys.argv[2])]
-with mirror_training(Identity(run, sys.argv[2] * 32, "d" * 64, "busy", Paths(root)), []) as log:
+run = load_config(root / "params.yaml").runs[int(sys.argv[2])]
+record = RunRecord(run, sys.argv[2] * 32, "d" * 64, "busy", Paths(root))
+with mirror_training(record, []) as log:
     for epoch in range(1, 31):
-        log({"epoch": epoch, "train_total_loss": 1.0 / epoch})
+        log({"epoch": epoch, "train_loss": 1.0 / epoch})
 """
 
 
@@ -97,10 +100,10 @@ def test_several_processes_logging_at_once_to_a_new_sqlite_lose_nothing(tmp_path
         subprocess.Popen(c, env=environment, stdout=subprocess.PIPE, text=True) for c in commands
     ]
     assert [writer.communicate()[0] for writer in writers] == [""] * 4, "no outage was said"
-    client = store.connect(Paths(tmp_path))
-    runs = store.search_training_runs(client, "busy")
+    client = get_client(Paths(tmp_path))
+    runs = search_training_runs(client, "busy")
     assert len(runs) == 4
-    assert len({run.data.tags[store.PARENT] for run in runs}) == 1
+    assert len({run.data.tags[PARENT] for run in runs}) == 1
     for run in runs:
         assert run.info.status == "FINISHED"
-        assert store.logged_epochs(client, run.info.run_id) == set(range(1, 31))
+        assert logged_epochs(client, run.info.run_id) == set(range(1, 31))

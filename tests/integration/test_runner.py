@@ -12,7 +12,7 @@ from distributed import LocalCluster
 from pipeline.config.grid import deep_merge
 from pipeline.config.paths import Paths
 from pipeline.storage import dvc_lock
-from pipeline.tracking import client
+from pipeline.tracking.client import get_client, logged_epochs, search_training_runs
 from pipeline.workflow import runner
 from pipeline.workflow.workspace import create_workspace
 
@@ -29,7 +29,7 @@ def workspace(root: Path, source: Path, changes: dict) -> Paths:
     create_workspace(
         ROOT,
         root,
-        deep_merge(deep_merge(SMALL, {"data": {"source": str(source)}}), changes),
+        deep_merge(deep_merge(SMALL, {"download": {"source": str(source)}}), changes),
         DVC_CONFIG,
     )
     return Paths(root)
@@ -45,46 +45,46 @@ def test_side_by_side_is_serial_byte_for_byte_and_trains_nothing_twice(
         ["dvc", "repro"], cwd=serial.root, env=clean_environment(), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert grid.stale_runs(parallel, grid.load(parallel.params)) == [
-        "reference-2-0",
-        "calibrated-2-0",
+    assert runner.stale_runs(parallel, load_config(parallel.params)) == [
+        "original-2-0",
+        "pca_refined-2-0",
     ]
-    assert grid.repro(parallel, jobs=2, scheduler=None) == {}
+    assert runner.repro(parallel, jobs=2, scheduler=None) == {}
     assert outputs(parallel.root) == outputs(serial.root)
     one, other = (dvc_lock.entries(paths.dvc_lock) for paths in (serial, parallel))
     for entries in (one, other):
         entries["report"].pop("outs")  # the report alone tells times
     assert one == other
-    assert grid.stale_runs(parallel, grid.load(parallel.params)) == []
-    assert not list(parallel.root.glob(".runs/*/epoch-*")), "finished states are forgotten"
-    client = store.connect(parallel)
-    for run in store.search_training_runs(client, "vae-cifar10"):
+    assert runner.stale_runs(parallel, load_config(parallel.params)) == []
+    assert not list(parallel.root.glob(".checkpoints/*/epoch-*")), "finished states are forgotten"
+    client = get_client(parallel)
+    for run in search_training_runs(client, "vae-cifar10"):
         assert run.info.status == "FINISHED"
-        assert store.logged_epochs(client, run.info.run_id) == {1, 2}
+        assert logged_epochs(client, run.info.run_id) == {1, 2}
 
 
 def test_the_report_names_mlflows_runs_of_what_the_run_cache_gave(
     tmp_path: Path, mnist_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paths = workspace(tmp_path / "study", mnist_root, {"study": {"variants": ["reference"]}})
-    assert grid.repro(paths, jobs=2, scheduler=None) == {}
+    paths = workspace(tmp_path / "study", mnist_root, {"grid": {"variants": ["original"]}})
+    assert runner.repro(paths, jobs=2, scheduler=None) == {}
     paths.dvc_lock.unlink()
     shutil.rmtree(paths.root / "models")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/another.db")
-    assert grid.stale_runs(paths, grid.load(paths.params)) == []
-    assert grid.repro(paths, jobs=2, scheduler=None) == {}
-    (run,) = store.search_training_runs(store.connect(paths), "vae-cifar10")
+    assert runner.stale_runs(paths, load_config(paths.params)) == []
+    assert runner.repro(paths, jobs=2, scheduler=None) == {}
+    (run,) = search_training_runs(get_client(paths), "vae-cifar10")
     assert list(pd.read_csv(paths.reports / "summary.csv")["mlflow_run_id"]) == [run.info.run_id]
 
 
 def test_a_failing_cell_is_reported_and_the_others_are_complete(
     tmp_path: Path, mnist_root: Path
 ) -> None:
-    wild = {"variants": {"reference": {"train": {"learning_rate": 1e30, "clip_grad_norm": 1e30}}}}
+    wild = {"variants": {"original": {"train": {"learning_rate": 1e30, "clip_grad_norm": 1e30}}}}
     paths = workspace(tmp_path / "wild", mnist_root, wild)
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        errors = grid.repro(paths, jobs=2, scheduler=cluster.scheduler_address)
-    assert list(errors) == ["reference-2-0"]
-    assert errors["reference-2-0"].startswith("training diverged")
-    assert paths.metrics("calibrated-2-0").exists()
-    assert not paths.model("reference-2-0").exists()
+        errors = runner.repro(paths, jobs=2, scheduler=cluster.scheduler_address)
+    assert list(errors) == ["original-2-0"]
+    assert errors["original-2-0"].startswith("training diverged")
+    assert paths.metrics("pca_refined-2-0").exists()
+    assert not paths.model("original-2-0").exists()

@@ -17,7 +17,7 @@ from pipeline.config.paths import Paths
 from pipeline.stages import baselines, evaluate, report, sample
 from pipeline.tracking.sync import sync
 from pipeline.training import checkpoint
-from pipeline.training.trainer import build_train_state
+from pipeline.training.state import build_train_state
 
 
 def quietly(stage: Callable[[], object]) -> None:
@@ -31,9 +31,9 @@ PARTS = (
     "models",
     "reports/samples",
     "reports/metrics",
-    "reports/dimensions",
-    "reports/neighbours",
-    ".runs",
+    "reports/latent_stats",
+    "reports/nearest_neighbors",
+    ".checkpoints",
 )
 
 
@@ -49,7 +49,7 @@ def test_a_pickle_in_place_of_each_file_is_not_executed(
     found = [path for part in PARTS for path in (original.root / part).rglob("*") if path.is_file()]
     files = [path.relative_to(original.root) for path in found]
     assert len(files) > 20
-    for part in ("data", "models", "reports", ".runs"):
+    for part in ("data", "models", "reports", ".checkpoints"):
         shutil.copytree(original.root / part, paths.root / part)
     for file in files:
         target = paths.root / file
@@ -58,7 +58,9 @@ def test_a_pickle_in_place_of_each_file_is_not_executed(
         if file.parts[0] == "data":
             quietly(lambda: baselines.main(params, paths))
         elif (
-            "samples" not in file.parts and "dimensions" not in file.parts and run.name in str(file)
+            "samples" not in file.parts
+            and "latent_stats" not in file.parts
+            and run.name in str(file)
         ):
             quietly(lambda: sample.main(run, params, paths))
             quietly(lambda: evaluate.main(run, params, paths))
@@ -71,7 +73,7 @@ def test_a_pickle_in_place_of_each_file_is_not_executed(
 
 
 def test_a_pickle_in_place_of_params_or_a_checkpoint_is_not_executed(
-    trained: tuple[Config, Paths], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained: tuple[Config, Paths], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     import torch
 
@@ -82,7 +84,7 @@ def test_a_pickle_in_place_of_params_or_a_checkpoint_is_not_executed(
     (tmp_path / "epoch-00001.safetensors").write_bytes(pickle.dumps(Bomb(mark)))
     state = build_train_state(trained[0].runs[0], [1, 32, 32], 5, torch.device("cpu"))
     assert not checkpoint.load_latest_checkpoint(tmp_path, "abc", state)
-    assert "ignored" in capsys.readouterr().out
+    assert "ignored" in caplog.text
     assert not mark.exists()
 
 

@@ -21,11 +21,11 @@ from pipeline.config.grid import deep_merge
 from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
 from pipeline.storage.yaml_io import dump_yaml, read_yaml
-from pipeline.tracking import client
+from pipeline.tracking.client import get_client, search_training_runs
 from pipeline.tracking.sync import find_drift
 
 pytestmark = pytest.mark.slow
-NAME = "calibrated-2-0"
+NAME = "pca_refined-2-0"
 VIEWS = itertools.count(1)
 
 
@@ -52,8 +52,8 @@ def repository(tmp_path: Path, mnist_root: Path, monkeypatch: pytest.MonkeyPatch
         monkeypatch.delenv(name, raising=False)
     root = tmp_path / "study with Кирилиця"
     changes = {
-        "study": {"variants": ["calibrated"]},
-        "data": {"source": str(mnist_root)},
+        "grid": {"variants": ["pca_refined"]},
+        "download": {"source": str(mnist_root)},
         "train": {"epochs": 2},
     }
     remote = f"    remote = shared\n['remote \"shared\"']\n    url = {tmp_path / 'remote'}\n"
@@ -72,13 +72,13 @@ def fresh_store(root: Path) -> Iterator[Paths]:
 def shown(root: Path) -> dict[str, dict]:
     """What MLflow compares, by fingerprint, without ids and times."""
     with fresh_store(root) as paths:
-        return compared(store.connect(paths))
+        return compared(get_client(paths))
 
 
 def compared(client: MlflowClient) -> dict[str, dict]:
-    format_plan = {}
-    for found in store.search_training_runs(client, "vae-cifar10"):
-        steps = [m.step for m in client.get_metric_history(found.info.run_id, "train_total_loss")]
+    described = {}
+    for found in search_training_runs(client, "vae-cifar10"):
+        steps = [m.step for m in client.get_metric_history(found.info.run_id, "train_loss")]
         metrics = {k: v for k, v in found.data.metrics.items() if not k.startswith("system/")}
         tags = {
             k: v
@@ -86,10 +86,10 @@ def compared(client: MlflowClient) -> dict[str, dict]:
             if k.startswith(("dvc_", "collapse", "current"))
         }
         status = found.info.status
-        format_plan[found.data.tags["fingerprint"]] = {
+        described[found.data.tags["fingerprint"]] = {
             "status": status, "steps": steps, "metrics": metrics, "tags": tags, "params": found.data.params,
         }  # fmt: skip  # what is compared
-    return format_plan
+    return described
 
 
 def agree(root: Path) -> None:
@@ -119,7 +119,7 @@ def test_the_whole_life_of_a_study(repository: Path, tmp_path: Path) -> None:
     run(root, "dvc", "repro")
     run(root, "git", "add", "-A")
     run(root, "git", "commit", "-qm", "A small study")
-    assert "champion: calibrated-2-0" in ours(root, "sync")
+    assert "champion: pca_refined-2-0" in ours(root, "sync")
     first = shown(root)
     (fingerprint,) = first
     assert first[fingerprint]["status"] == "FINISHED"
@@ -142,24 +142,24 @@ def test_the_whole_life_of_a_study(repository: Path, tmp_path: Path) -> None:
     ours(root, "sync")
     rebuilt = shown(root)
     timed = ("images_per_second", "train_seconds", "train_cpu_seconds")
-    for format_plan in (rebuilt[fingerprint], first[fingerprint]):
+    for seen in (rebuilt[fingerprint], first[fingerprint]):
         for key in timed:
-            assert format_plan["metrics"].pop(key) > 0
+            assert seen["metrics"].pop(key) > 0
     assert rebuilt[fingerprint] == first[fingerprint], (
         "a deleted store comes back with the same comparison"
     )
     agree(root)
 
     set_params(root, deep_merge(original, {"train": {"learning_rate": 0.002}}))
-    format_plan = ours(root, "explain")
-    assert f"train@{NAME}: runs, about " in format_plan
-    assert "train.learning_rate: 0.001 -> 0.002" in format_plan
-    assert f"sample@{NAME}: runs" in format_plan
+    said = ours(root, "plan")
+    assert f"train@{NAME}: stale, about " in said
+    assert "train.learning_rate: 0.001 -> 0.002" in said
+    assert f"sample@{NAME}: stale" in said
     run(root, "dvc", "repro")
     ours(root, "sync")
     run(root, "dvc", "push")
     both = shown(root)
-    assert sorted(format_plan["tags"]["current"] for format_plan in both.values()) == [
+    assert sorted(seen["tags"]["current"] for seen in both.values()) == [
         "false",
         "true",
     ]
@@ -167,9 +167,9 @@ def test_the_whole_life_of_a_study(repository: Path, tmp_path: Path) -> None:
     agree(root)
 
     set_params(root, original)
-    format_plan = ours(root, "explain")
-    assert f"train@{NAME}: cached, from the run cache" in format_plan
-    assert f"evaluate@{NAME}: cached" in format_plan
+    said = ours(root, "plan")
+    assert f"train@{NAME}: cached, from the run cache" in said
+    assert f"evaluate@{NAME}: cached" in said
     assert f"Stage 'train@{NAME}' is cached" in run(root, "dvc", "repro")
     ours(root, "sync")
     assert shown(root)[fingerprint]["tags"]["current"] == "true"
@@ -179,7 +179,7 @@ def test_the_whole_life_of_a_study(repository: Path, tmp_path: Path) -> None:
 
     killed_training(root, original)
     assert "closed, no living process" in ours(root, "sync")
-    assert sorted(format_plan["status"] for format_plan in shown(root).values()) == [
+    assert sorted(seen["status"] for seen in shown(root).values()) == [
         "FINISHED",
         "FINISHED",
         "KILLED",
@@ -198,10 +198,7 @@ def killed_training(root: Path, original: dict) -> None:
         command, cwd=root, env=clean_environment(), stdout=subprocess.DEVNULL
     )
     end = time.monotonic() + 120
-    while not any(
-        format_plan["status"] == "RUNNING" and format_plan["steps"]
-        for format_plan in shown(root).values()
-    ):
+    while not any(seen["status"] == "RUNNING" and seen["steps"] for seen in shown(root).values()):
         assert time.monotonic() < end, "no running training was seen"
         time.sleep(0.5)
     os.kill(process.pid, signal.SIGKILL)
@@ -216,7 +213,7 @@ def restored_elsewhere(
     run(root, "git", "clone", "-q", str(root), str(second))
     elsewhere = {"MLFLOW_TRACKING_URI": f"sqlite:///{root / 'mlflow.db'}"}
     with fresh_store(root) as paths:
-        runs = store.search_training_runs(store.connect(paths), "vae-cifar10")
+        runs = search_training_runs(get_client(paths), "vae-cifar10")
     (wanted,) = [run.info.run_id for run in runs if run.data.tags["fingerprint"] == fingerprint]
     (second / "params.yaml").write_text((second / "params.yaml").read_text() + "\n")
     assert "uncommitted work (params.yaml)" in ours(
@@ -232,7 +229,7 @@ def restored_elsewhere(
         "reports/report",
         "reports/summary",
         "reports/figures",
-        "reports/study",
+        "reports/results",
         "reports/translations",
     )
     kept = {
@@ -241,7 +238,7 @@ def restored_elsewhere(
         if not path.startswith(of_the_study)
     }
     assert kept == {key: expected[key] for key in kept}
-    assert {"models/calibrated-2-0/weights.safetensors", f"reports/metrics/{NAME}.json"} <= set(
+    assert {"models/pca_refined-2-0/weights.safetensors", f"reports/metrics/{NAME}.json"} <= set(
         kept
     )
     assert f"train@{NAME}" not in run(second, "dvc", "status"), (

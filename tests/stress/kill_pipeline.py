@@ -1,4 +1,4 @@
-"""Kill the pipeline at random instants and see that nothing is lost: `python tests/torture.py --kills 100`.
+"""Kill the pipeline at random instants and see that nothing is lost: `python tests/stress/kill_pipeline.py --kills 100`.
 
 A small study is run once undisturbed. Then, again and again, one stage or the whole pipeline is started by
 `dvc repro` without a run cache to hide behind, killed at a random instant in a random way, and `dvc repro` has to
@@ -27,13 +27,13 @@ from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
 from pipeline.storage import dvc_lock
 from pipeline.storage.reading import read_json
-from pipeline.tracking import client
+from pipeline.tracking.client import STEP_METRIC, get_client, search_training_runs
 from pipeline.tracking.sync import sync
 from pipeline.workflow.runner import repair_dvc_lock
 from pipeline.workflow.workspace import create_workspace
 
 # Long enough for kills to land inside the epochs, not only in the imports.
-EPOCHS = {"train": {"epochs": 100}, "variants": {"reference": {"train": {"epochs": 100}}}}
+EPOCHS = {"train": {"epochs": 100}, "variants": {"original": {"train": {"epochs": 100}}}}
 EPOCHS_TAKE = 7.0  # seconds, about
 DVC_STARTS = 2.0  # seconds, about, before a stage does
 WAYS = ("SIGKILL everything", "SIGKILL the stage", "SIGTERM the stage", "SIGINT everything")
@@ -42,7 +42,7 @@ WAYS = ("SIGKILL everything", "SIGKILL the stage", "SIGTERM the stage", "SIGINT 
 def new_study(root: Path) -> dict[str, float]:
     """Run a small study undisturbed; returns how long each stage takes, seconds."""
     write_mnist(root / "source")
-    changes = deep_merge(deep_merge(SMALL, {"data": {"source": str(root / "source")}}), EPOCHS)
+    changes = deep_merge(deep_merge(SMALL, {"download": {"source": str(root / "source")}}), EPOCHS)
     study = root / "study"
     create_workspace(ROOT, study, changes, DVC_CONFIG)
     start = time.monotonic()
@@ -87,7 +87,7 @@ def kill_once(study: Path, stage: str, instant: float, way: str, after_checkpoin
     while (
         after_checkpoint
         and process.poll() is None
-        and not list((study / ".runs").glob("*/epoch-*"))
+        and not list((study / ".checkpoints").glob("*/epoch-*"))
     ):
         time.sleep(0.01)
     try:
@@ -137,19 +137,17 @@ def check_tracker(study: Path) -> None:
     """One finished run for each training, every epoch once."""
     params, paths = load_config(study / "params.yaml"), Paths(study)
     sync(params, paths)
-    client = store.connect(paths)
-    runs = store.search_training_runs(client, params.tracking.experiment)
+    client = get_client(paths)
+    runs = search_training_runs(client, params.tracking.experiment)
     assert sorted(run.info.run_name for run in runs) == sorted(run.name for run in params.runs)
     for run in runs:
         assert run.info.status == "FINISHED", run.info
-        steps = [
-            metric.step for metric in client.get_metric_history(run.info.run_id, store.STEP_METRIC)
-        ]
-        epochs = params.run(run.info.run_name).recipe.train.epochs
+        steps = [metric.step for metric in client.get_metric_history(run.info.run_id, STEP_METRIC)]
+        epochs = params.run(run.info.run_name).train.epochs
         assert steps == list(range(1, epochs + 1)), (run.info.run_name, steps)
 
 
-def torture(kills: int, seed: int, root: Path) -> None:
+def kill_repeatedly(kills: int, seed: int, root: Path) -> None:
     draw = random.Random(seed)  # noqa: S311  # instants of kills, not secrets
     print("Running the study undisturbed ...", flush=True)
     seconds = new_study(root)
@@ -186,8 +184,8 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     # A shell starts what it puts into the background with SIGINT ignored, and its children would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with tempfile.TemporaryDirectory(prefix="torture-") as folder:
+    with tempfile.TemporaryDirectory(prefix="kill-") as folder:
         try:
-            torture(arguments.kills, arguments.seed, Path(folder))
+            kill_repeatedly(arguments.kills, arguments.seed, Path(folder))
         except AssertionError as error:
             sys.exit(f"LOST: {error}")

@@ -1,9 +1,9 @@
-"""The short form of tests/torture.py: a few kills at random instants, nothing lost."""
+"""The short form of tests/stress/kill_pipeline.py: a few kills at random instants, nothing lost."""
 
 from pathlib import Path
 
 import pytest
-from torture import torture
+from kill_pipeline import kill_repeatedly
 
 
 @pytest.mark.slow
@@ -12,5 +12,5 @@ def test_random_kills_lose_nothing(
 ) -> None:
     for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT"):
         monkeypatch.delenv(name, raising=False)
-    torture(4, seed=1, root=tmp_path)
+    kill_repeatedly(4, seed=1, root=tmp_path)
     assert "kills survived / kills made: 4 / 4" in capsys.readouterr().out

@@ -11,9 +11,9 @@ import torch
 
 from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
-from pipeline.tracking import client
+from pipeline.models.vae import VAE
+from pipeline.tracking.client import get_client, search_training_runs
 from pipeline.tracking.sync import sync
-from pipeline.training.checkpoint import load_model
 
 LOADED = """
 import sys, numpy, torch
@@ -27,10 +27,9 @@ for batch in (1, 2, 5):
 
 def aliases(paths: Paths) -> dict[str, str]:
     """Run name by alias."""
-    client = store.connect(paths)
+    client = get_client(paths)
     names = {
-        run.info.run_id: run.info.run_name
-        for run in store.search_training_runs(client, "vae-cifar10")
+        run.info.run_id: run.info.run_name for run in search_training_runs(client, "vae-cifar10")
     }
     found = client.get_registered_model("vae-cifar10").aliases
     return {
@@ -44,17 +43,23 @@ def set_metrics(paths: Paths, run: str, **values: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
+def judged_by(params: Config, metric: str) -> Config:
+    """The same study with another metric for its champion."""
+    tracking = params.tracking.model_copy(update={"champion_metric": metric})
+    return params.model_copy(update={"tracking": tracking})
+
+
 @pytest.mark.slow
 def test_the_decoder_loads_without_this_code_for_any_batch(
     study: tuple[Config, Paths], tmp_path: Path
 ) -> None:
     params, paths = study
     sync(params, paths)
-    client = store.connect(paths)
+    client = get_client(paths)
     (run,) = [
         run
-        for run in store.search_training_runs(client, "vae-cifar10")
-        if run.info.run_name == "calibrated-2-0"
+        for run in search_training_runs(client, "vae-cifar10")
+        if run.info.run_name == "pca_refined-2-0"
     ]
     model = client.get_logged_model(run.outputs.model_outputs[0].model_id)
     program = next(Path(model.artifact_location.removeprefix("file://")).rglob("*.pt2"))
@@ -70,7 +75,7 @@ def test_the_decoder_loads_without_this_code_for_any_batch(
         str(tmp_path / "images"),
     ]
     subprocess.run(command, cwd=tmp_path, check=True)
-    ours, _ = load_model(paths.model("calibrated-2-0"))
+    ours = VAE.from_pretrained(paths.model("pca_refined-2-0"))
     with torch.no_grad():
         expected = ours.to_pixels(ours.decode(torch.from_numpy(z))).numpy()
     for batch in (1, 2, 5):
@@ -83,27 +88,23 @@ def test_the_decoder_loads_without_this_code_for_any_batch(
 
 def test_the_champion_is_the_best_that_did_not_collapse(study: tuple[Config, Paths]) -> None:
     params, paths = study
-    set_metrics(paths, "reference-2-0", psnr_db=99.0, collapsed=1)
-    set_metrics(paths, "calibrated-2-0", psnr_db=20.0, collapsed=0)
-    assert sync(params, paths).champion == "calibrated-2-0"
-    assert aliases(paths) == {"champion": "calibrated-2-0"}
-    set_metrics(paths, "reference-2-0", psnr_db=99.0, collapsed=0)
-    assert sync(params, paths).champion == "reference-2-0"
-    assert aliases(paths) == {"champion": "reference-2-0", "previous": "calibrated-2-0"}
-    least = params.model_copy(
-        update={"tracking": params.tracking.model_copy(update={"champion_is_least": True})}
-    )
-    assert sync(least, paths).champion == "calibrated-2-0"
-    assert aliases(paths) == {"champion": "calibrated-2-0", "previous": "reference-2-0"}
+    set_metrics(paths, "original-2-0", psnr_db=99.0, is_collapsed=1)
+    set_metrics(paths, "pca_refined-2-0", psnr_db=20.0, is_collapsed=0)
+    assert sync(params, paths).champion == "pca_refined-2-0"
+    assert aliases(paths) == {"champion": "pca_refined-2-0"}
+    set_metrics(paths, "original-2-0", psnr_db=99.0, is_collapsed=0)
+    assert sync(params, paths).champion == "original-2-0"
+    assert aliases(paths) == {"champion": "original-2-0", "previous": "pca_refined-2-0"}
+    set_metrics(paths, "original-2-0", bce=0.9)
+    set_metrics(paths, "pca_refined-2-0", bce=0.5)
+    assert sync(judged_by(params, "bce"), paths).champion == "pca_refined-2-0", "less is better"
+    assert aliases(paths) == {"champion": "pca_refined-2-0", "previous": "original-2-0"}
 
 
 @pytest.mark.parametrize("metric", ["psnr_db", "no_such_metric"])
 def test_no_run_is_crowned_where_none_qualifies(study: tuple[Config, Paths], metric: str) -> None:
     params, paths = study
     for run in params.runs:
-        set_metrics(paths, run.name, collapsed=int(metric == "psnr_db"))
-    wanted = params.model_copy(
-        update={"tracking": params.tracking.model_copy(update={"champion_metric": metric})}
-    )
-    assert sync(wanted, paths).champion is None
-    assert store.connect(paths).search_registered_models() == []
+        set_metrics(paths, run.name, is_collapsed=int(metric == "psnr_db"))
+    assert sync(judged_by(params, metric), paths).champion is None
+    assert get_client(paths).search_registered_models() == []

@@ -11,7 +11,12 @@ from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
 from pipeline.config.run_record import RunRecord, load_run_record
 from pipeline.storage.locks import run_lock
-from pipeline.tracking import client
+from pipeline.tracking.client import (
+    HTTP_LIMITS,
+    get_client,
+    get_or_create_run,
+    search_training_runs,
+)
 from pipeline.tracking.live_logger import mirror_training
 from pipeline.tracking.sync import sync
 
@@ -19,17 +24,16 @@ Study = tuple[Config, Paths]
 
 
 def runs(study: Study) -> dict[str, MlflowRun]:
-    client = store.connect(study[1])
+    client = get_client(study[1])
     return {
-        run.info.run_name: run
-        for run in store.search_training_runs(client, study[0].tracking.experiment)
+        run.info.run_name: run for run in search_training_runs(client, study[0].tracking.experiment)
     }
 
 
 def everything(study: Study) -> dict:
     """What a person compares, without ids and times."""
-    client = store.connect(study[1])
-    format_plan = {}
+    client = get_client(study[1])
+    seen = {}
     for name, run in runs(study).items():
         run_id = run.info.run_id
         # What the machine was doing is known to the monitor alone, while a training goes on.
@@ -38,19 +42,19 @@ def everything(study: Study) -> dict:
             key: [(m.step, m.value) for m in client.get_metric_history(run_id, key)]
             for key in measured
         }
-        places = ("model", "pictures", "dimensions")
+        places = ("model", "pictures", "latent_stats")
         files = {item.path for place in places for item in client.list_artifacts(run_id, place)}
-        kept = ("fingerprint", "collapse", "current", "dvc_stage")
+        kept = ("fingerprint", "collapse_label", "collapse_reason", "current", "dvc_stage")
         tags = {key: value for key, value in run.data.tags.items() if key in kept}
-        format_plan[name] = (run.info.status, run.data.params, history, files, tags)
-    return format_plan
+        seen[name] = (run.info.status, run.data.params, history, files, tags)
+    return seen
 
 
 def test_a_deleted_store_is_rebuilt_in_full(study: Study, trained: Study) -> None:
     params, paths = study
     assert all(count > 10 for count in sync(params, paths).added.values())
     rebuilt, original = everything(study), everything(trained)
-    for name in ("reference-2-0", "calibrated-2-0"):
+    for name in ("original-2-0", "pca_refined-2-0"):
         status, parameters, history, files, tags = rebuilt[name]
         assert status == "FINISHED"
         assert tags.pop("current") == "true"
@@ -79,29 +83,29 @@ def test_a_second_sync_adds_nothing(study: Study) -> None:
 
 def test_what_an_outage_swallowed_is_added_each_epoch_once(study: Study) -> None:
     params, paths = study
-    record = load_run_record("reference-2-0", params.tracking.experiment, paths)
+    record = load_run_record("original-2-0", params.tracking.experiment, paths)
     with mirror_training(record, []) as log:
-        log({"epoch": 1, "train_total_loss": 0.7})
+        log({"epoch": 1, "train_loss": 0.7})
     sync(params, paths)
-    _, _, history, _, _ = everything(study)["reference-2-0"]
-    assert [step for step, _ in history["train_total_loss"]] == [1, 2]
+    _, _, history, _, _ = everything(study)["original-2-0"]
+    assert [step for step, _ in history["train_loss"]] == [1, 2]
 
 
 def left_running(study: Study, fingerprint: str | None) -> RunRecord:
     params, paths = study
-    record = load_run_record("reference-2-0", params.tracking.experiment, paths)
+    record = load_run_record("original-2-0", params.tracking.experiment, paths)
     if fingerprint:
         record = RunRecord(**vars(record) | {"fingerprint": fingerprint})
-    store.get_or_create_run(record)
+    get_or_create_run(record)
     return record
 
 
 def test_a_stale_running_run_is_closed_with_its_true_state(study: Study) -> None:
     left_running(study, None)
     left_running(study, "a" * 32)
-    assert sorted(sync(*study).closed) == ["reference-2-0", "reference-2-0"]
-    client = store.connect(study[1])
-    found = store.search_training_runs(client, "vae-cifar10")
+    assert sorted(sync(*study).closed) == ["original-2-0", "original-2-0"]
+    client = get_client(study[1])
+    found = search_training_runs(client, "vae-cifar10")
     states = {
         run.data.tags["fingerprint"]: (run.info.status, run.data.tags["current"]) for run in found
     }
@@ -110,22 +114,22 @@ def test_a_stale_running_run_is_closed_with_its_true_state(study: Study) -> None
 
 
 def statuses(study: Study) -> set[str]:
-    client = store.connect(study[1])
-    found = store.search_training_runs(client, "vae-cifar10")
+    client = get_client(study[1])
+    found = search_training_runs(client, "vae-cifar10")
     return {run.info.status for run in found}
 
 
 def test_a_run_that_is_being_trained_is_left_alone(study: Study) -> None:
     record = left_running(study, "a" * 32)
-    with run_lock(study[1].lock(record.fingerprint), "reference-2-0"):
+    with run_lock(study[1].lock(record.fingerprint), "original-2-0"):
         assert sync(*study).closed == []
         assert "RUNNING" in statuses(study)
-    assert sync(*study).closed == ["reference-2-0"], "and closed once nobody trains it"
+    assert sync(*study).closed == ["original-2-0"], "and closed once nobody trains it"
 
 
 def test_a_run_of_another_machine_is_left_alone(study: Study) -> None:
     record = left_running(study, "a" * 32)
-    client, run_id = store.get_or_create_run(record)
+    client, run_id = get_or_create_run(record)
     client.set_tag(run_id, "training_lock", "another-host /somewhere/lock")
     assert sync(*study).closed == []
     assert "RUNNING" in statuses(study)
@@ -135,15 +139,15 @@ def test_untrained_runs_are_named_and_removed_ones_lose_their_mark(study: Study)
     params, paths = study
     sync(params, paths)
     fewer = params.model_copy(
-        update={"study": params.study.model_copy(update={"variants": ["calibrated"]})}
+        update={"grid": params.grid.model_copy(update={"variants": ["pca_refined"]})}
     )
     sync(fewer, paths)
     assert {name: run.data.tags["current"] for name, run in runs(study).items()} == {
-        "reference-2-0": "false",
-        "calibrated-2-0": "true",
+        "original-2-0": "false",
+        "pca_refined-2-0": "true",
     }
-    shutil.rmtree(paths.model("calibrated-2-0"))
-    assert sync(fewer, paths).missing == ["calibrated-2-0"]
+    shutil.rmtree(paths.model("pca_refined-2-0"))
+    assert sync(fewer, paths).missing == ["pca_refined-2-0"]
 
 
 def test_damaged_files_and_an_absent_store_are_one_clear_line(
@@ -151,11 +155,11 @@ def test_damaged_files_and_an_absent_store_are_one_clear_line(
 ) -> None:
     params, paths = study
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    monkeypatch.setitem(store.HTTP_LIMITS, "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setitem(HTTP_LIMITS, "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(
         UserError, match=r"MLflow at http://127\.0\.0\.1:9 cannot be brought up to date"
     ):
         sync(params, paths)
-    (paths.model("reference-2-0") / "model.json").write_text("{}")
+    (paths.model("original-2-0") / "model.json").write_text("{}")
     with pytest.raises(UserError, match=r"model\.json cannot be used"):
         sync(params, paths)

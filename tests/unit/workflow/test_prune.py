@@ -9,7 +9,7 @@ from pipeline.storage.locks import run_lock
 from pipeline.workflow.prune import find_stale, remove
 
 Study = tuple[Config, Paths]
-OLD = "reference-3-0"
+OLD = "original-3-0"
 
 
 def test_what_the_grid_lost_is_found_and_removed_and_the_rest_stays(
@@ -19,10 +19,10 @@ def test_what_the_grid_lost_is_found_and_removed_and_the_rest_stays(
     (paths.root / "data").symlink_to(trained[1].root / "data")
     assert not any(find_stale(params, paths)), "a study without leftovers has none"
     entry = {"cmd": "true", "outs": [{"path": f"models/{OLD}", "md5": "0" * 32}]}
-    stages = {"fetch": entry, "train@calibrated-2-0": entry, f"train@{OLD}": entry}
+    stages = {"fetch": entry, "train@pca_refined-2-0": entry, f"train@{OLD}": entry}
     dvc_lock.write(paths.dvc_lock, stages)
-    shutil.copytree(paths.model("reference-2-0"), paths.model(OLD))
-    shutil.copy(paths.metrics("reference-2-0"), paths.metrics(OLD))
+    shutil.copytree(paths.model("original-2-0"), paths.model(OLD))
+    shutil.copy(paths.metrics("original-2-0"), paths.metrics(OLD))
     (paths.model(OLD).parent / ".gitignore").touch()
     abandoned, training = paths.lock("a" * 32), paths.lock("b" * 32)
     for lock in (abandoned, training):
@@ -31,12 +31,12 @@ def test_what_the_grid_lost_is_found_and_removed_and_the_rest_stays(
     with run_lock(training, OLD):
         found = find_stale(params, paths)
         assert set(found.outs) == {paths.model(OLD), paths.metrics(OLD)}
-        assert found.entries == [f"train@{OLD}"]
-        assert found.states == [abandoned.parent], "a training that goes on is none"
+        assert found.lock_entries == [f"train@{OLD}"]
+        assert found.checkpoints == [abandoned.parent], "a training that goes on is none"
         before = set(paths.root.rglob("*"))
         remove(found, paths)
         assert not any(find_stale(params, paths))
-    assert set(dvc_lock.entries(paths.dvc_lock)) == {"fetch", "train@calibrated-2-0"}
+    assert set(dvc_lock.entries(paths.dvc_lock)) == {"fetch", "train@pca_refined-2-0"}
     gone = before - set(paths.root.rglob("*"))
     assert gone
     assert all(OLD in str(path) or abandoned.parent in (path, *path.parents) for path in gone)
