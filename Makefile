@@ -4,6 +4,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Numbers and reference pages in README and docs/ are generated from what was measured.
+COG := cog -n utf-8 -U -P -I . -p 'from docs.markdown import show' --verbosity=1
 # Two workers of one thread each: teams of threads on the same cores wait for each other.
 PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -52,13 +54,17 @@ bench: $(READY)  ## speed, start-up and memory here, as ratios to the textbook l
 	@test -e data/cifar10 || dvc repro --quiet fetch
 	@PYTHONPATH=$(CURDIR) python benchmarks/run.py
 
-lint: $(READY)  ## ruff, mypy, bandit, pip-audit
+lint: $(READY)  ## ruff, mypy, stale numbers in docs, bandit, pip-audit
 	@ruff check . && ruff format --check . && mypy
+	@$(COG) --check --diff README.md docs/*.md && echo 'docs: no number is stale'
 	@bandit -q -ll -r pipeline && echo 'bandit: nothing of medium or high severity'
 	@pip-audit -r requirements.lock --no-deps --disable-pip --progress-spinner off > .audit.log 2>&1 \
 		|| { ! grep -q 'known vulnerabilit' .audit.log || { cat .audit.log; exit 1; }; }
 	@echo "pip-audit: of $$(grep -c == requirements.lock) dependencies," \
 		"$$(grep -c 'could not be audited' .audit.log) could not be looked up; no vulnerability is known in the others"
+
+docs: $(READY)  ## write the generated parts of README.md and docs/ anew
+	@$(COG) -r README.md docs/*.md
 
 format: $(READY)  ## let ruff rewrite what it can
 	@ruff check --fix . ; ruff format .

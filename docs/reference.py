@@ -7,7 +7,8 @@ from ruamel.yaml import YAML
 
 from docs.markdown import ROOT, number, table
 from pipeline.config.grid import Config
-from pipeline.report.metrics import METRICS
+from pipeline.report.metric import Metric
+from pipeline.report.metrics import REGISTRY
 
 PARAMS = ROOT / "params.yaml"
 BOUNDS = {
@@ -104,22 +105,27 @@ def variants() -> str:
     return table(("variant", "what it is", "what it changes"), rows, 3)
 
 
+def _described(metric: Metric) -> str:
+    source = f" ({metric.source})" if metric.source else ""
+    return f"{metric.description}{source}"
+
+
 def metrics() -> str:
     """Print a table of the registry for each table of the report, in the registry's order."""
     better = {True: "greater", False: "smaller", None: "–"}
-    groups = dict.fromkeys(metric.table for metric in METRICS)
+    groups = dict.fromkeys(metric.table for metric in REGISTRY.values())
     parts = []
     for group in groups:
         rows = [
             (
                 f"`{metric.key}`",
-                metric.title,
-                metric.unit or "–",
+                str(metric.title),
+                str(metric.unit) or "–",
                 str(metric.digits),
                 better[metric.greater_is_better],
-                metric.description + (f" ({metric.source})" if metric.source else ""),
+                _described(metric).replace("|", "\\|"),
             )
-            for metric in METRICS
+            for metric in REGISTRY.values()
             if metric.table == group
         ]
         head = ("key", "title", "unit", "digits", "better", "what it is")

@@ -21,7 +21,11 @@ app = typer.Typer(
 @app.command()
 def params() -> None:
     """Check params.yaml and list the runs it describes."""
-    runs = load_config(ROOT / "params.yaml").runs
+    from pipeline.report.metrics import greater_is_better
+
+    config = load_config(ROOT / "params.yaml")
+    greater_is_better(config.tracking.champion_metric)
+    runs = config.runs
     names = ", ".join(run.name for run in runs)
     noun = "run" if len(runs) == 1 else "runs"
     typer.echo(f"params.yaml is valid: {len(runs)} {noun}: {names}")

@@ -131,6 +131,7 @@ def promote_champion(
 
 def find_best(metric: str, paths: Paths, names: list[str]) -> tuple[str, float] | None:
     """Find the run with the best value of a metric, and the value; None if no run qualifies."""
+    choose = max if greater_is_better(metric) else min
     values = {}
     for name in names:
         if paths.metrics(name).exists():
@@ -139,7 +140,6 @@ def find_best(metric: str, paths: Paths, names: list[str]) -> tuple[str, float] 
                 values[name] = metrics[metric]
     if not values:
         return None
-    choose = max if greater_is_better(metric) else min
     best = choose(values, key=lambda name: values[name])
     return best, values[best]
 
