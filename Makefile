@@ -2,8 +2,15 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PYTHON ?= $(shell command -v python3.11 || echo python3)
+# Never the one of .venv itself, which an activated shell would find first.
+OUTSIDE := $(shell printf %s "$$PATH" | tr : '\n' | grep -vxF "$(CURDIR)/$(BIN)" | paste -sd: -)
+PYTHON ?= $(shell PATH="$(OUTSIDE)" command -v python3.11 || echo python3)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# What a person's shell tells other Pythons and other pips must not reach this environment.
+export PIP_USER := 0
+unexport PYTHONPATH PYTHONHOME PIP_TARGET PIP_PREFIX PIP_ROOT
+# Of the command line alone: a PORT that the shell exports is meant for something else.
+UI_PORT := $(if $(filter command line,$(origin PORT)),--port "$(PORT)")
 # Numbers and reference pages in README and docs/ are generated from what was measured.
 COG := cog -n utf-8 -U -P -I . -p 'from docs.markdown import show' --verbosity=1
 # Two workers of one thread each: teams of threads on the same cores wait for each other.
@@ -16,12 +23,20 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(READY): requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
-		{ echo 'error: Python 3.11 is needed; found: '"$$($(PYTHON) --version 2>&1)"'. Set PYTHON=/path/to/python3.11'; exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
+# Scripts in a .venv name the folder it was made in: one that was moved or copied along is foreign,
+# like one whose Python is gone. A link to another folder's .venv is meant.
+FOREIGN := $(shell test -L $(VENV) || test ! -e $(READY) || \
+	{ test -x $(BIN)/python && grep -qsF "$(CURDIR)/$(BIN)/" $(BIN)/pip; } || echo foreign-venv)
+.PHONY: foreign-venv
+foreign-venv:
+	@echo "$(VENV) is of another folder or Python (was this one moved or copied?); making it anew"
+
+$(READY): requirements.lock $(FOREIGN)
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+		{ echo 'error: Python 3.11 is needed; found: '"$$("$(PYTHON)" --version 2>&1)"'. Set PYTHON=/path/to/python3.11'; exit 1; }
+	"$(PYTHON)" -m venv --clear $(VENV)
 	@echo 'Installing the pinned dependencies (minutes, once) ...'
-	@$(BIN)/pip install -q -q -r requirements.lock
+	@$(BIN)/python -m pip install -q -q -r requirements.lock
 	@touch $(READY)
 
 setup: $(READY)  ## create .venv with the pinned dependencies
@@ -31,7 +46,6 @@ demo: $(READY)  ## the whole pipeline on real CIFAR-10 with small parameters, in
 
 repro: $(READY)  ## the study that params.yaml describes
 	@python -m pipeline params
-	@test -e .git || dvc config --local core.no_scm true # a downloaded archive of the sources works, too
 	@python -m pipeline repro
 
 ablation: $(READY)  ## every variant at one latent size; its report goes to reports/ablation/
@@ -48,14 +62,15 @@ test-integration: $(READY)  ## the tests that run the whole pipeline
 
 test-stress: $(READY)  ## kill the pipeline 100 times and feed it 1,600 bad inputs (three quarters of an hour)
 	@FUZZ_CASES=400 python -m pytest -m fuzz
-	@PYTHONPATH=$(CURDIR) python tests/stress/kill_pipeline.py --kills 100
+	@PYTHONPATH="$$PWD:$$PWD/tests" python tests/stress/kill_pipeline.py --kills 100
 
 bench: $(READY)  ## speed, start-up and memory here, as ratios to the textbook loop (some forty quiet minutes)
 	@test -e data/cifar10 || dvc repro --quiet fetch
-	@PYTHONPATH=$(CURDIR) python benchmarks/run.py
+	@python -m benchmarks.run
 
-lint: $(READY)  ## ruff, mypy, stale numbers in docs, bandit, pip-audit
+lint: $(READY)  ## ruff, mypy, import-linter, stale numbers in docs, bandit, pip-audit
 	@ruff check . && ruff format --check . && mypy
+	@lint-imports --no-logo > .imports.log 2>&1 || { cat .imports.log; exit 1; }
 	@$(COG) --check --diff README.md docs/*.md && echo 'docs: no number is stale'
 	@bandit -q -ll -r pipeline && echo 'bandit: nothing of medium or high severity'
 	@pip-audit -r requirements.lock --no-deps --disable-pip --progress-spinner off > .audit.log 2>&1 \
@@ -69,13 +84,13 @@ docs: $(READY)  ## write the generated parts of README.md and docs/ anew
 format: $(READY)  ## let ruff rewrite what it can
 	@ruff check --fix . ; ruff format .
 
-ui: $(READY)  ## MLflow on http://127.0.0.1:5000
-	@mlflow ui --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1 --port $(or $(PORT),5000)
+ui: $(READY)  ## MLflow on http://127.0.0.1:5000; `make ui PORT=5001` on another port
+	@python -m pipeline ui $(UI_PORT)
 
 lock:  ## renew requirements.lock from pyproject.toml's ranges, in a fresh environment
-	$(PYTHON) -m venv --clear .lock-venv
-	.lock-venv/bin/pip install -q -q '.[dev]'
+	"$(PYTHON)" -m venv --clear .lock-venv
+	.lock-venv/bin/python -m pip install -q -q '.[dev]'
 	@echo '# Exact versions of `make lock`; CUDA wheels exist for Linux on x86-64 alone.' > requirements.lock
-	.lock-venv/bin/pip freeze --exclude vae-cifar10-study | \
+	.lock-venv/bin/python -m pip freeze --exclude vae-cifar10-study | \
 		sed -E "/^(nvidia-|cuda-|triton)/s/$$/ ; sys_platform == 'linux' and platform_machine == 'x86_64'/" >> requirements.lock
 	rm -rf .lock-venv build *.egg-info

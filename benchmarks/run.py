@@ -1,4 +1,8 @@
-"""`make bench`: how fast training, start-up and an idle repro are here, as ratios of one run; prints Markdown."""
+"""`make bench`: how fast training, start-up and an idle repro are here, as ratios of one run.
+
+`python -m benchmarks.run [TABLE ...]` measures all tables or the named ones, prints them in
+Markdown and writes their rows to benchmarks/results.json.
+"""
 
 import json
 import os
@@ -11,211 +15,123 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
+from typing import Any
 
-import pytest
-from conftest import DVC_CONFIG, ROOT
-
+from benchmarks.results import Row, as_markdown, save
 from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
 from pipeline.config.system_info import system_summary
 from pipeline.evaluation.evaluator import cost_metrics
-from pipeline.stages.__main__ import RUN_STAGES, STUDY_STAGES
+from pipeline.models.vae import VAE, VAEConfig
+from pipeline.stages.__main__ import RUN_STAGES, SIZE_STAGES, STUDY_STAGES
 from pipeline.storage.yaml_io import read_yaml
-from pipeline.workflow.workspace import create_workspace
+from pipeline.workflow.workspace import PRESETS, create_workspace
 
-IMAGES = 6_400
+ROOT = Path(__file__).resolve().parent.parent
+NUM_IMAGES = 6_400
 ROUNDS = 3
 CORES = os.cpu_count() or 1
+ALL_CORES = "both cores" if CORES == 2 else f"all {CORES} cores"
+# A DVC repository of its own, without git and without a word to anybody.
+DVC_CONFIG = "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n"
+PYTHAE = "pythae 0.1.2 on preloaded tensors"
+TEXTBOOK = f"textbook loop, {ALL_CORES}"
+SIDE_BY_SIDE = f"{CORES} runs side by side, one thread each"
+STAGE = (sys.executable, "-m", "pipeline.stages")
+IMPORTS_OF = "import pipeline.stages.{}"
 OUTS = """import dvc.repo
 for stage in dvc.repo.Repo().index.stages:
     print(*(out.fspath for out in stage.outs), sep="\\n")"""
-STAGE = (sys.executable, "-m", "pipeline.stages")
-REPRO = f"from pipeline.grid import repro; from pipeline.paths import Paths; repro(Paths(), {CORES}, None)"
-LOOPS, OF_PYTHAE = (
-    Path(__file__).with_name(name) for name in ("bench_loops.py", "bench_pythae.py")
-)
-PYTHAE = f"pythae 0.1.2 on preloaded tensors, {CORES} threads"
+REPRO = f"""from pipeline.config.paths import Paths
+from pipeline.workflow.runner import repro
+repro(Paths(), {CORES}, None)"""
 
 
-def start(name: str, count: int, **changes: object) -> subprocess.Popen[str]:
-    words = [f"{key}={str(value).lower()}" for key, value in changes.items()]
-    return started([sys.executable, str(LOOPS), name, str(count), *words])
+# What is measured.
 
 
-def started(command: list[str]) -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env=environment,
-    )
-
-
-def result(process: subprocess.Popen[str]) -> dict:
-    out, error = process.communicate()
-    if process.returncode:
-        raise SystemExit(f"{process.args} failed: {error[-500:]}")
-    return json.loads(out.splitlines()[-1])
-
-
-def loop(name: str, count: int = IMAGES, **changes: object) -> dict:
-    """A loop alone on the machine."""
-    return result(start(name, count, **changes))
-
-
-def side_by_side(**changes: object) -> float:
-    """Images per second of as many one-thread runs as there are cores, together."""
-    running = [start("ours", IMAGES, threads=1, epochs=4, **changes) for _ in range(CORES)]
-    return sum(median(result(process)["speeds"]) for process in running)
-
-
-def table(head: list[str], rows: list[list[str]]) -> None:
-    for line in (head, ["---", *["---:"] * (len(head) - 1)], *rows):
-        print("| " + " | ".join(line) + " |", flush=True)
-    print(flush=True)
-
-
-def training() -> None:
-    """Alternating rounds; every ratio is to the textbook loop of its own round."""
+def training() -> list[Row]:
+    """Train in alternating rounds; every ratio is to the other loop in its own round."""
     wanted: dict[str, Callable[[], float]] = {
-        "textbook loop, all cores": lambda: median(loop("textbook")["speeds"]),
-        "one run, one thread (the default)": lambda: median(loop("ours", threads=1)["speeds"]),
-        "one run, all cores": lambda: median(loop("ours", threads=CORES)["speeds"]),
-        "one run, all cores, train.compile": lambda: median(
-            loop("ours", threads=CORES, compile=True)["speeds"]
+        TEXTBOOK: lambda: speed("textbook"),
+        "one run, one thread (the default)": lambda: speed("ours", num_threads=1),
+        f"one run, {ALL_CORES} (`train.num_threads: {CORES}`)": lambda: speed(
+            "ours", num_threads=CORES
         ),
-        f"{CORES} runs side by side": side_by_side,
+        "the same with `train.compile`": lambda: speed("ours", num_threads=CORES, compile=True),
+        SIDE_BY_SIDE: side_by_side,
         f"{CORES} runs side by side, fp32": lambda: side_by_side(precision="fp32"),
     }
-    if python := pythae():
-        wanted[PYTHAE] = lambda: median(
-            result(started([python, str(OF_PYTHAE), str(IMAGES), str(CORES)]))["speeds"]
-        )
+    if python := pythae_python():
+        command = [python, "-m", "benchmarks.pythae", str(NUM_IMAGES), str(CORES)]
+        wanted[PYTHAE] = lambda: median(result(started(command))["speeds"])
     found: dict[str, list[float]] = {name: [] for name in wanted}
     for _ in range(ROUNDS):
         for name, measure in wanted.items():
             found[name].append(measure())
-    others = [name for name in ("textbook loop, all cores", PYTHAE) if name in found]
     rows = []
     for name, speeds in found.items():
-        ratios = [
-            median(mine / its for mine, its in zip(speeds, found[other], strict=True))
-            for other in others
-        ]
-        rows.append([name, f"{median(speeds):.0f}", *(f"{ratio:.2f}" for ratio in ratios)])
-    head = [
-        "training the reference variant, z = 128, batch 64",
-        "images/s",
-        *(f"of {other}" for other in others),
-    ]
-    table(head, rows)
-    limits(median(found[f"{CORES} runs side by side"]) / CORES)
+        row = {"table": "training", "case": name, "images_per_second": round(median(speeds))}
+        for key, other in (("of_textbook", TEXTBOOK), ("of_pythae", PYTHAE)):
+            if other in found:
+                ratios = [mine / its for mine, its in zip(speeds, found[other], strict=True)]
+                row[key] = round(median(ratios), 2)
+        rows.append(row)
+    return rows
 
 
-def pythae() -> str | None:
-    """The Python of an environment with pythae, made if need be; None, said with the reason, if it cannot be had."""
-    environment = ROOT / ".bench-venv"
-    packages = [f"{name}=={version(name)}" for name in ("torch", "torchvision")]
-    python = str(environment / "bin" / "python")
-    if (
-        Path(python).exists()
-        and subprocess.run([python, "-c", "import pythae"], capture_output=True).returncode == 0
-    ):
-        return python
-    subprocess.run([sys.executable, "-m", "venv", "--clear", str(environment)], check=True)
-    install = [python, "-m", "pip", "install", "-q", "pythae==0.1.2", *packages]
-    done = subprocess.run(install, capture_output=True, text=True)
-    if done.returncode:
-        print(
-            f"pythae is skipped, it cannot be installed: {done.stderr.strip()[-200:]}\n", flush=True
-        )
-    return None if done.returncode else python
-
-
-def limits(speed: float) -> None:
-    """How far a step is from what the processor can do, and what its data costs."""
+def limits() -> list[Row]:
+    """Say how far a step is from what the processor can do, and what its data costs."""
     import torch
 
-    from pipeline.models.vae import VAE
-
-    model = VAE([3, 32, 32], 128, likelihood="bernoulli", **load_config().model.model_dump())
-    flops = 3 * cost_metrics(model)["forward_flops"]
-    peak = max(loop("peak", 1, threads=1)["loss"] for _ in range(ROUNDS))
-    data = median(loop("data_only", threads=1)["speeds"])
-    alone = median(loop("ours", threads=1)["speeds"])
-    fast, book = loop("ours", 12_800, threads=1, epochs=3), loop("textbook", 12_800, epochs=3)
-    capability = torch.backends.cpu.get_cpu_capability()
-    share = f"{speed * flops / peak / 1e9:.0%}"
-    rows = [
-        [f"a step's FLOP/s of a matrix product's ({capability}, {peak:.0f} GFLOP/s a core)", share],
-        ["data and augmentation, of a step's time", f"{alone / data:.1%}"],
-        ["training loss after four epochs of 12,800 images: ours", f"{fast['loss']:.4f}"],
-        ["the textbook loop's", f"{book['loss']:.4f}"],
-    ]  # fmt: skip  # a table of sentences
-    table(["distance to the limit", ""], rows)
-
-
-def overhead() -> None:
-    """Imports of each stage, `dvc repro` with nothing to do, and what the demo takes beside the work in it."""
-    starts = {}
-    for stage in (*STUDY_STAGES, *RUN_STAGES):
-        command = [sys.executable, "-c", f"import pipeline.stages.{stage}"]
-        starts[stage] = median(seconds(command) for _ in range(ROUNDS))
-    rows = [
-        [f"start of `{stage}`: its imports, s", f"{taken:.1f}"] for stage, taken in starts.items()
-    ]
-    rows.append(["`dvc repro` of the 8-run study with nothing to do, s", f"{idle_repro():.1f}"])
-    rows.append(
-        ["the demo's grid by `make repro`, of the sum of its stages' work", f"{demo(starts):.2f}"]
-    )
-    rows.append(["all measures of one calibrated run, z = 128, s", f"{evaluation():.0f}"])
-    table(["overhead", ""], rows)
-
-
-def demo(starts: dict[str, float]) -> float:
-    """Time of the whole grid, relative to its stages one after another, each without its imports."""
-    with tempfile.TemporaryDirectory() as together, tempfile.TemporaryDirectory() as alone:
-        for folder in (together, alone):
-            create_workspace(
-                ROOT, Path(folder), read_yaml(ROOT / "pipeline" / "demo.yaml"), DVC_CONFIG
-            )
-        total = seconds([sys.executable, "-c", REPRO], Path(together))
-        cells = [run.name for run in load_config(Path(alone) / "params.yaml").runs]
-        steps = [
-            ["fetch"],
-            ["baselines"],
-            *([stage, cell] for cell in cells for stage in RUN_STAGES),
-            ["report"],
-        ]
-        work = sum(seconds([*STAGE, *step], Path(alone)) - starts[step[0]] for step in steps)
-    return total / work
-
-
-def evaluation() -> float:
-    """Seconds in the evaluate stage of a run that was trained for an epoch: how well does not change how long."""
-    short = {
-        "study": {"variants": ["calibrated"], "latent_dims": [128]},
-        "data": {"train_images": 10_000},
-        "train": {"epochs": 1},
+    model = load_config().model.model_dump()
+    vae = VAE(VAEConfig((3, 32, 32), 128, likelihood="bernoulli", **model))
+    flops = 3 * cost_metrics(vae)["forward_flops"]
+    together = median(side_by_side() for _ in range(ROUNDS)) / CORES
+    peak = max(loop("peak", 1, num_threads=1)["loss"] for _ in range(ROUNDS))
+    data, alone = speed("data_only", num_threads=1), speed("ours", num_threads=1)
+    fast = loop("ours", 12_800, num_threads=1, epochs=3)
+    book = loop("textbook", 12_800, epochs=3)
+    processor = f"{torch.backends.cpu.get_cpu_capability()}, {peak:.0f} GFLOP/s a core"
+    losses = "training loss after four epochs of 12,800 images"
+    found = {
+        f"a step's FLOP/s, relative to a matrix product's ({processor})": (
+            round(100 * together * flops / peak / 1e9),
+            "%",
+        ),
+        "data and augmentation, of a step's time": (round(100 * alone / data, 1), "%"),
+        f"{losses}: this code": (round(fast["loss"], 4), "nats"),
+        f"{losses}: the textbook loop": (round(book["loss"], 4), "nats"),
     }
-    with tempfile.TemporaryDirectory() as folder:
-        create_workspace(ROOT, Path(folder), short, DVC_CONFIG)
-        for step in (
-            ["fetch"],
-            ["baselines"],
-            *([stage, "calibrated-128-0"] for stage in RUN_STAGES),
-        ):
-            seconds([*STAGE, *step], Path(folder))
-        return json.loads(Paths(Path(folder)).duration("evaluate@calibrated-128-0").read_text())[
-            "seconds"
-        ]
+    return value_rows("limits", found)
 
 
-def trackers() -> None:
-    """What a tracker costs a training, reachable or not: images/s of that without one, alternating."""
+def overhead() -> list[Row]:
+    """Time each stage's imports, an idle `dvc repro`, an evaluation, and the demo's whole grid."""
+    starts = {}
+    for stage in (*STUDY_STAGES, *SIZE_STAGES, *RUN_STAGES):
+        command = [sys.executable, "-c", IMPORTS_OF.format(stage)]
+        starts[stage] = median(seconds(command) for _ in range(ROUNDS))
+    found = {
+        f"start of `{stage}`: its imports": (round(taken, 1), "s")
+        for stage, taken in starts.items()
+    }
+    found |= {
+        "`dvc repro` of the 8-run study with nothing to do": (round(idle_repro(), 1), "s"),
+        f"all metrics of one run (`pca_refined`, z = 128) on {ALL_CORES}": (
+            round(evaluation()),
+            "s",
+        ),
+        "the demo's grid by `make repro`, of the sum of its stages' work": (
+            round(demo_of_its_work(starts), 2),
+            "×",
+        ),
+    }
+    return value_rows("overhead", found)
+
+
+def tracking() -> list[Row]:
+    """Compare images per second with those of an untracked training, in alternating rounds."""
     with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as silent:
         places = {
             "a database of its own": f"sqlite:///{folder}/mlflow.db",
@@ -224,31 +140,183 @@ def trackers() -> None:
         }
         ratios: dict[str, list[float]] = {name: [] for name in places}
         for _ in range(ROUNDS):
-            alone = median(loop("ours", threads=1, epochs=4)["speeds"])
+            alone = speed("ours", num_threads=1, epochs=4)
             for name, address in places.items():
-                with pytest.MonkeyPatch.context() as patch:
-                    patch.setenv("MLFLOW_TRACKING_URI", address)
-                    ratios[name].append(
-                        median(loop("tracked", threads=1, epochs=4)["speeds"]) / alone
-                    )
-    rows = [[name, f"{median(found):.3f}"] for name, found in ratios.items()]
-    table(["a training mirrored to", "of its images/s alone"], rows)
+                process = start("tracked", NUM_IMAGES, address, num_threads=1, epochs=4)
+                ratios[name].append(median(result(process)["speeds"]) / alone)
+    return [
+        {"table": "tracking", "case": name, "of_untracked": round(median(found), 2)}
+        for name, found in ratios.items()
+    ]
+
+
+def growth() -> list[Row]:
+    """Measure time and memory against what one can ask for more of; one thread a run.
+
+    Of several runs it is the memory and the images per second of all together.
+    """
+    large = {"latent_dim": 512}
+    refined = {"variant": "pca_refined"}
+    return [
+        growth_row("5,000 images", 5_000),
+        growth_row("20,000 images", 20_000),
+        growth_row("45,000 images", 45_000),
+        growth_row("5,000 images, 3 epochs more", 5_000, epochs=4),
+        growth_row("5,000 images, latent size 512", 5_000, **large),
+        growth_row("5,000 images, `pca_refined`", 5_000, **refined),
+        growth_row("5,000 images, `pca_refined`, latent size 512", 5_000, **refined, **large),
+        growth_row(f"5,000 images, {CORES} runs at once", 5_000, CORES, epochs=3),
+        growth_row(f"5,000 images, {2 * CORES} runs at once", 5_000, 2 * CORES, epochs=3),
+    ]
+
+
+def growth_row(case: str, count: int, num_runs: int = 1, **changes: object) -> Row:
+    """Train `num_runs` at once on `count` images each."""
+    wanted: dict[str, Any] = {"num_threads": 1, "epochs": 1, **changes}
+    running = [start("ours", count, **wanted) for _ in range(num_runs)]
+    found = [result(process) for process in running]
+    speeds = [median(one["speeds"]) for one in found]
+    return {
+        "table": "growth",
+        "case": case,
+        "seconds_per_epoch": round(count / min(speeds), 1),
+        "images_per_second": round(sum(speeds)),
+        "peak_memory_mib": round(sum(one["memory"] for one in found)),
+    }
+
+
+def value_rows(table: str, found: dict[str, tuple[float, str]]) -> list[Row]:
+    """Return the rows of a table of values with their units."""
+    return [
+        {"table": table, "case": case, "value": value, "unit": unit}
+        for case, (value, unit) in found.items()
+    ]
+
+
+# Loops, each in a process of its own.
+
+
+def start(
+    name: str, count: int, tracker: str | None = None, **changes: object
+) -> subprocess.Popen[str]:
+    """Start a loop of benchmarks/loops.py; `tracker` is where it is mirrored to."""
+    words = [f"{key}={str(value).lower()}" for key, value in changes.items()]
+    environment = {"MLFLOW_TRACKING_URI": tracker} if tracker else {}
+    command = [sys.executable, "-m", "benchmarks.loops", name, str(count), *words]
+    return started(command, environment)
+
+
+def started(command: list[str], environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    """Start a command in the project's folder."""
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | (environment or {}),
+    )
+
+
+def result(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """Wait for a loop and read what it printed."""
+    out, error = process.communicate()
+    if process.returncode:
+        raise SystemExit(f"{process.args} failed: {error[-500:]}")
+    return dict(json.loads(out.splitlines()[-1]))
+
+
+def loop(name: str, count: int = NUM_IMAGES, **changes: object) -> dict[str, Any]:
+    """Run a loop alone on the machine."""
+    return result(start(name, count, **changes))
+
+
+def speed(name: str, **changes: object) -> float:
+    """Return the images per second of a loop that is alone on the machine."""
+    return median(loop(name, **changes)["speeds"])
+
+
+def side_by_side(**changes: object) -> float:
+    """Return the images per second of as many one-thread runs as there are cores, together."""
+    wanted: dict[str, Any] = {"num_threads": 1, "epochs": 4, **changes}
+    running = [start("ours", NUM_IMAGES, **wanted) for _ in range(CORES)]
+    return sum(median(result(process)["speeds"]) for process in running)
+
+
+def pythae_python() -> str | None:
+    """Return the Python of an environment with pythae, made if need be.
+
+    None, said with the reason, if it cannot be had.
+    """
+    environment = ROOT / ".bench-venv"
+    python = str(environment / "bin" / "python")
+    probe = [python, "-c", "import pythae.models"]
+    if Path(python).exists() and subprocess.run(probe, capture_output=True).returncode == 0:
+        return python
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(environment)], check=True)
+    packages = [f"{name}=={version(name)}" for name in ("torch", "torchvision")]
+    install = [python, "-m", "pip", "install", "-q", "pythae==0.1.2", *packages]
+    done = subprocess.run(install, capture_output=True, text=True)
+    if done.returncode:
+        reason = done.stderr.strip()[-200:]
+        print(f"pythae is skipped, it cannot be installed: {reason}\n", flush=True)
+        return None
+    return python
+
+
+# Studies in workspaces of their own.
 
 
 def seconds(command: list[str], folder: Path = ROOT) -> float:
+    """Time a command."""
     begun = time.perf_counter()
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
     return time.perf_counter() - begun
 
 
+def demo_of_its_work(starts: dict[str, float]) -> float:
+    """Time the demo's grid, relative to its stages one by one, each without its imports."""
+    demo = read_yaml(PRESETS / "demo.yaml")
+    with tempfile.TemporaryDirectory() as together, tempfile.TemporaryDirectory() as alone:
+        for folder in (together, alone):
+            create_workspace(ROOT, Path(folder), demo, DVC_CONFIG)
+        total = seconds([sys.executable, "-c", REPRO], Path(together))
+        config = load_config(Path(alone) / "params.yaml")
+        sizes, runs = map(str, config.grid.latent_dims), [run.name for run in config.runs]
+        steps = [["fetch"], ["baselines"]]
+        steps += [[stage, size] for size in sizes for stage in SIZE_STAGES]
+        steps += [[stage, run] for run in runs for stage in RUN_STAGES]
+        steps += [["report"]]
+        work = sum(seconds([*STAGE, *step], Path(alone)) - starts[step[0]] for step in steps)
+    return total / work
+
+
+def evaluation() -> float:
+    """Time the evaluate stage of a run that was trained for an epoch.
+
+    How well it was trained does not change how long that takes.
+    """
+    grid = {"variants": ["pca_refined"], "latent_dims": [128]}
+    short = {"grid": grid, "data": {"train_size": 10_000}, "train": {"epochs": 1}}
+    run = "pca_refined-128-0"
+    with tempfile.TemporaryDirectory() as folder:
+        create_workspace(ROOT, Path(folder), short, DVC_CONFIG)
+        for step in (["fetch"], ["baselines"], *([stage, run] for stage in RUN_STAGES)):
+            seconds([*STAGE, *step], Path(folder))
+        took = json.loads(Paths(Path(folder)).duration(f"evaluate@{run}").read_text())
+    return float(took["seconds"])
+
+
 def idle_repro() -> float:
-    """In a workspace whose outputs were committed to DVC as they stand, empty: what it looks at is as much."""
+    """Time `dvc repro` where every output was committed to DVC as it stands, empty.
+
+    What it looks at is as much as in a finished study.
+    """
     with tempfile.TemporaryDirectory() as folder:
         study = Path(folder)
         create_workspace(ROOT, study, {}, DVC_CONFIG)
-        listed = subprocess.run(
-            [sys.executable, "-c", OUTS], cwd=study, check=True, capture_output=True, text=True
-        )
+        command = [sys.executable, "-c", OUTS]
+        listed = subprocess.run(command, cwd=study, check=True, capture_output=True, text=True)
         for path in map(Path, listed.stdout.splitlines()):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("") if path.suffix else path.mkdir()
@@ -256,41 +324,26 @@ def idle_repro() -> float:
         return median(seconds(["dvc", "repro"], study) for _ in range(ROUNDS))
 
 
-def growth() -> None:
-    """Time and memory against what one can ask for more of; one thread a run. Of several, all together."""
-    rows = []
-    for what, runs, count, changes in (
-        ("5,000 images", 1, 5_000, {}),
-        ("20,000 images", 1, 20_000, {}),
-        ("45,000 images", 1, 45_000, {}),
-        ("5,000 images, 3 epochs more", 1, 5_000, {"epochs": 4}),
-        ("5,000 images, latent size 512", 1, 5_000, {"latent_dim": 512}),
-        ("5,000 images, calibrated", 1, 5_000, {"variant": "calibrated"}),
-        (
-            "5,000 images, calibrated, latent size 512",
-            1,
-            5_000,
-            {"variant": "calibrated", "latent_dim": 512},
-        ),
-        (f"5,000 images, {CORES} runs at once", CORES, 5_000, {"epochs": 3}),
-        (f"5,000 images, {2 * CORES} runs at once", 2 * CORES, 5_000, {"epochs": 3}),
-    ):
-        running = [
-            start("ours", count, **({"threads": 1, "epochs": 1} | changes)) for _ in range(runs)
-        ]
-        found = [result(process) for process in running]
-        speeds = [median(one["speeds"]) for one in found]
-        memory = sum(one["memory"] for one in found)
-        rows.append([what, f"{count / min(speeds):.1f}", f"{sum(speeds):.0f}", f"{memory:.0f}"])
-    table(["growth", "s an epoch", "images/s", "peak memory, MiB"], rows)
+TABLES: dict[str, Callable[[], list[Row]]] = {
+    "training": training,
+    "limits": limits,
+    "overhead": overhead,
+    "tracking": tracking,
+    "growth": growth,
+}
 
 
 def main() -> None:
-    print(f"Measured on {system_summary()}; medians of {ROUNDS} alternating rounds.\n", flush=True)
-    training()
-    trackers()
-    overhead()
-    growth()
+    """Measure the tables that the arguments name, or all."""
+    names = sys.argv[1:] or list(TABLES)
+    if unknown := set(names) - set(TABLES):
+        sys.exit(f"error: no table {', '.join(sorted(unknown))}; allowed: {', '.join(TABLES)}")
+    machine = system_summary()
+    print(f"Measured on {machine}; medians of {ROUNDS} alternating rounds.\n", flush=True)
+    for name in names:
+        rows = TABLES[name]()
+        print(f"{as_markdown(rows)}\n", flush=True)
+        save(rows, machine)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,16 @@
-"""The user's verbs beside dvc: params, demo, repro, ablation, plan, sync, restore, prune."""
+"""The user's verbs beside dvc, such as `python -m pipeline repro`; --help lists them."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline import UserError, start_logging
+from pipeline import UserError, foreign_python, start_logging
 from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
 
 ROOT = Path(__file__).resolve().parent.parent
-CORES = os.cpu_count() or 1
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="What the study offers beside dvc."
 )
@@ -53,23 +51,39 @@ def ablation() -> None:
 @app.command()
 def repro(
     jobs: Annotated[
-        int, typer.Option(min=1, help="trainings side by side; each uses train.num_threads")
-    ] = CORES,
+        int | None,
+        typer.Option(min=1, help="trainings side by side; else what cores and memory allow"),
+    ] = None,
     scheduler: Annotated[
         str | None, typer.Option(help="address of a Dask scheduler that sees this folder")
     ] = None,
 ) -> None:
     """Run `dvc repro` with the grid's runs trained side by side; the files are the same."""
     from pipeline.workflow.runner import repro as run
+    from pipeline.workflow.runner import require_success
 
-    failed = run(Paths(ROOT), jobs, scheduler)
-    for name, error in failed.items():
-        typer.echo(f"{name} failed: {error}")
-    if failed:
-        noun = "run" if len(failed) == 1 else "runs"
-        raise UserError(
-            f"{len(failed)} {noun} failed; everything that does not need them is complete"
-        )
+    require_success(run(Paths(ROOT), jobs, scheduler), "python -m pipeline repro")
+
+
+@app.command()
+def train(
+    names: Annotated[list[str] | None, typer.Argument(help="runs, such as original-64-0")] = None,
+    index: Annotated[
+        int | None, typer.Option(min=0, help="instead: a run by its place in the grid, from 0")
+    ] = None,
+) -> None:
+    """Train runs ahead of DVC and without its lock, as the tasks of a Slurm array do."""
+    from pipeline.workflow.train_run import train_ahead
+
+    paths = Paths(ROOT)
+    config = load_config(paths.params)
+    runs = [config.run(name) for name in names or []]
+    if index is not None:
+        runs.append(config.run_at(index))
+    if not runs:
+        raise UserError("say which runs to train, by name or by --index")
+    for run in runs:
+        train_ahead(run, config, paths)
 
 
 @app.command()
@@ -121,6 +135,18 @@ def prune(
 
 
 @app.command()
+def ui(
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, envvar="MLFLOW_PORT", help="of 127.0.0.1")
+    ] = 5000,
+) -> None:
+    """Serve MLflow's pages of this project's runs until Ctrl-C."""
+    from pipeline.tracking.ui import serve
+
+    serve(Paths(ROOT), port)
+
+
+@app.command()
 def sync() -> None:
     """Bring MLflow to the workspace: rebuild missing runs, close stale ones, mark the current."""
     from pipeline.tracking.sync import sync as sync_workspace
@@ -143,6 +169,8 @@ def main() -> None:
         app()
     except UserError as error:
         sys.exit(f"error: {error}")
+    except ModuleNotFoundError as error:
+        sys.exit(f"error: {foreign_python(error)}")
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -19,7 +19,7 @@ from pipeline.config.paths import Paths
 from pipeline.report.diagnosis import HEADING
 from pipeline.report.i18n import Translator, available_languages
 from pipeline.report.metrics import MEASURED_TIMES, TABLES
-from pipeline.stages import baselines, evaluate, fetch, report, sample, train
+from pipeline.stages import baselines, evaluate, fetch, report, rivals, sample, train
 from pipeline.storage.yaml_io import dump_yaml, read_yaml
 from pipeline.workflow.workspace import create_workspace
 
@@ -188,6 +188,8 @@ def run_study(params: Config, paths: Paths) -> None:
     """Every stage in order, in this process."""
     fetch.main(params, paths)
     baselines.main(params, paths)
+    for latent_dim in params.grid.latent_dims:
+        rivals.main(latent_dim, params, paths)
     for run in params.runs:
         train.main(run, params, paths)
         sample.main(run, params, paths)

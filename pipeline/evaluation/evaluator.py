@@ -1,6 +1,5 @@
 """All metrics of one run, gathered under the keys that JSON, MLflow and the report share."""
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,14 +14,13 @@ from pipeline.data.loader import expected_augmented_image, to_float
 from pipeline.evaluation import collapse, reconstruction
 from pipeline.evaluation.baselines import Baselines
 from pipeline.evaluation.features import FeatureExtractor, feature_precision
-from pipeline.evaluation.latents import linear_probe, mutual_information
+from pipeline.evaluation.latents import latent_metrics
 from pipeline.evaluation.likelihood import bits_per_dim, iwae_bound
 from pipeline.evaluation.samples import NearestNeighbors, sample_metrics
+from pipeline.models.posterior import Posterior
 from pipeline.models.vae import VAE
 from pipeline.training.device import resolve_precision
 from pipeline.training.trainer import EVAL_BATCH_SIZE, validate
-
-NUM_INFORMATION_IMAGES = 2_000
 
 
 class EvalInputs(NamedTuple):
@@ -83,7 +81,14 @@ def evaluate(
     metrics |= cost_metrics(model)
     metrics |= collapse_metrics(encodings, shuffled, config)
     metrics |= likelihood_metrics(run, model, test_images, config)
-    metrics |= latent_metrics(inputs, encodings, config)
+    num_probe_images = config.num_probe_images
+    metrics |= latent_metrics(
+        Posterior(encodings.mu, encodings.logvar),
+        inputs.test_labels,
+        encode_images(model, inputs.train_images[:num_probe_images]),
+        inputs.train_labels[:num_probe_images],
+        torch.Generator().manual_seed(config.seed),
+    )
     of_sets, best_prior, neighbors = sample_metrics(
         encodings.reconstructions, inputs.samples, baselines.features, extractor, config
     )
@@ -109,6 +114,12 @@ def encode_all(model: VAE, images: Tensor) -> Encodings:
             )
         )
     return Encodings(*(torch.cat(values) for values in zip(*parts, strict=True)))
+
+
+def encode_images(model: VAE, images: Tensor) -> Posterior:
+    """Encode uint8 images [N, C, H, W]."""
+    parts = [model.encode(to_float(part)) for part in images.split(EVAL_BATCH_SIZE)]
+    return Posterior(*(torch.cat(moments) for moments in zip(*parts, strict=True)))
 
 
 def shuffled_mse(model: VAE, images: Tensor, mu: Tensor, seed: int) -> float:
@@ -161,22 +172,6 @@ def likelihood_metrics(
         "num_likelihood_images": len(images),
         "num_importance_samples": config.num_importance_samples,
         "likelihood_precision": precision,
-    }
-
-
-def latent_metrics(inputs: EvalInputs, encodings: Encodings, config: EvalConfig) -> dict[str, Any]:
-    """Measure what the codes know: mutual information, and labels that a linear probe reads."""
-    generator = torch.Generator().manual_seed(config.seed)
-    some = slice(NUM_INFORMATION_IMAGES)
-    mu, logvar = encodings.mu[some], encodings.logvar[some]
-    parts = inputs.train_images[: config.num_probe_images].split(EVAL_BATCH_SIZE)
-    train = torch.cat([inputs.model.encode(to_float(part)).mu for part in parts]).cpu().numpy()
-    labels = inputs.train_labels[: len(train)]
-    test = encodings.mu.cpu().numpy()
-    return {
-        "mutual_information": mutual_information(mu, logvar, generator),
-        "mutual_information_bound": math.log(len(mu)),
-        "probe_accuracy": linear_probe((train, labels), (test, inputs.test_labels)),
     }
 
 

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from pipeline.config.schema import Precision
 from pipeline.data.loader import to_float
+from pipeline.models.noise import Innovations
 from pipeline.models.posterior import Posterior
 from pipeline.models.vae import VAE
-from pipeline.training.losses import whiten
 
 HALF_STEP = 0.5 / 255
 LOG_SQRT_TAU = 0.5 * math.log(2 * math.pi)
@@ -53,32 +53,32 @@ def _log_weights(
     log_ratio = 0.5 * (eps.square() + posterior.logvar - z.square()).sum(1)
     with torch.autocast(z.device.type, torch.bfloat16, enabled=precision == "bf16"):
         means = model.decode(z)
-    scale_tril, log_scale = decoder_noise(model, z)
-    images = x.expand(len(z), -1, -1, -1)
-    return discretized_gaussian_log_likelihood(means, images, scale_tril, log_scale) + log_ratio
+    innovations = decoder_innovations(model, z, x - means)
+    return discretized_gaussian_log_likelihood(innovations, x.expand_as(means)) + log_ratio
 
 
-def discretized_gaussian_log_likelihood(
-    means: Tensor, images: Tensor, scale_tril: Tensor, log_scale: Tensor
-) -> Tensor:
-    """Return log P of 8-bit images (in [0, 1]) under Gaussian noise, summed, [B], nats.
+def decoder_innovations(model: VAE, z: Tensor, residuals: Tensor) -> Innovations:
+    """Return residuals [B, C, H, W] as a Gaussian model's noise sees them for codes z."""
+    log_scale = model.log_scale(z)
+    if model.noise is None or log_scale is None:
+        deviation = torch.exp(0.5 * model.decoder_logvar)
+        return Innovations(residuals / deviation, deviation.expand_as(residuals))
+    return model.noise.innovations(residuals, log_scale)
 
-    A pixel's channels have covariance exp(log_scale) L L', scale_tril L [C, C], log_scale
-    [B, 1, H, W] or [1, 1, 1, 1]. Each channel is a Gaussian given the channels before it (as
-    Salimans et al. 2017, sec. 2.2, have logistics), integrated over its 8-bit step; the first and
-    the last step reach to infinity, so the sum over all images is exactly 1.
+
+def discretized_gaussian_log_likelihood(innovations: Innovations, images: Tensor) -> Tensor:
+    """Return log P of 8-bit images [B, C, H, W] (in [0, 1]), summed, [B], nats.
+
+    Each pixel-channel's Gaussian, given those before it, is integrated over its 8-bit step (as
+    Salimans et al. 2017, secs. 2.1 and 2.2, do with logistics); the first and the last step reach
+    to infinity, so the sum over all images is exactly 1.
     """
-    # In units of each conditional deviation, channels first: [C, B, H, W].
-    white = whiten(images - means, scale_tril)
-    conditional = scale_tril.diagonal()[:, None, None, None]
-    deviation = conditional * torch.exp(0.5 * log_scale).transpose(0, 1)
-    center = white * torch.exp(-0.5 * log_scale).transpose(0, 1)
-    half = HALF_STEP / deviation
+    center = innovations.standardized
+    half = HALF_STEP / innovations.deviation
 
     # The mirrored tail is the small one: there a difference of probabilities keeps its precision.
     away = center.abs()
-    values = images.transpose(0, 1)
-    first, last = values < HALF_STEP, values > 1 - HALF_STEP
+    first, last = images < HALF_STEP, images > 1 - HALF_STEP
     outermost = torch.where(center > 0, last, first)
     innermost = torch.where(center > 0, first, last)
     upper = torch.where(innermost, 1.0, normal_sf(away - half))
@@ -88,22 +88,12 @@ def discretized_gaussian_log_likelihood(
     far = (2 * half).log() - 0.5 * away.square() - LOG_SQRT_TAU
     near = (away - half < MAX_STANDARD_SCORE) | innermost
     logs = torch.where(near, (upper - lower).clamp(min=1e-37).log(), far)
-    return logs.sum((0, 2, 3))
+    return logs.flatten(1).sum(1)
 
 
 def normal_sf(deviations: Tensor) -> Tensor:
     """Return P(N(0, 1) > deviations), precise where it is small, as torch.special.ndtr is not."""
     return 0.5 * torch.erfc(deviations / math.sqrt(2))
-
-
-def decoder_noise(model: VAE, z: Tensor) -> tuple[Tensor, Tensor]:
-    """Return scale_tril [C, C] and log_scale of a Gaussian model's noise for codes z."""
-    log_scale = model.log_scale(z)
-    if log_scale is None:
-        identity = torch.eye(len(model.channel_cov), device=z.device)
-        no_scale = torch.zeros(1, 1, 1, 1, device=z.device)
-        return identity * torch.exp(0.5 * model.decoder_logvar), no_scale
-    return torch.linalg.cholesky(model.channel_cov), log_scale
 
 
 def bits_per_dim(log_likelihood: Tensor, size: int) -> float:

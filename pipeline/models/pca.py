@@ -76,6 +76,7 @@ def init_from_pca(model: VAE, pca: PCA) -> None:
     encoder.to_moments.weight.zero_()
     encoder.to_moments.bias.copy_(torch.cat([torch.zeros(size), (noise / total).log().float()]))
 
-    # Noise: what the other components leave, alike in every channel.
+    # Noise: what the other components leave, white.
     model.decoder_logvar.fill_(math.log(float(noise)))
-    model.channel_cov.copy_(noise * torch.eye(len(model.channel_cov)))
+    if model.noise is not None:
+        model.noise.init_white(float(noise))

@@ -13,12 +13,11 @@ from pipeline import UserError
 from pipeline.models.decoders import ConvDecoder, RefinedLinearDecoder
 from pipeline.models.encoder import ConvEncoder
 from pipeline.models.layers import Block
-from pipeline.models.noise import LogScaleHead
+from pipeline.models.noise import REACH, CausalNoise, Noise
 from pipeline.models.posterior import Posterior
 from pipeline.storage import atomic
 
 Likelihood = Literal["bernoulli", "continuous_bernoulli", "gaussian"]
-Noise = Literal["isotropic", "heteroscedastic"]
 
 WEIGHTS = "weights.safetensors"
 METADATA = "model.json"
@@ -50,13 +49,11 @@ class VAE(nn.Module):
     """A convolutional VAE with a flat latent vector.
 
     The decoder's output parametrizes p(x|z) for pixels in [0, 1]: logits for the Bernoulli
-    likelihoods, the mean for "gaussian". The Gaussian's covariance is exp(decoder_logvar) for all
-    pixel-channels ("isotropic"), or that of a pixel's channels, `channel_cov` [C, C], times
-    exp(log_scale) where z says so ("heteroscedastic"). Both are kept with the weights.
+    likelihoods, the mean for "gaussian". The Gaussian's variance is exp(decoder_logvar) for all
+    pixel-channels ("isotropic"), or what `noise` says. Both are kept with the weights.
     """
 
     decoder_logvar: Tensor
-    channel_cov: Tensor
 
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
@@ -78,11 +75,13 @@ class VAE(nn.Module):
             if refiner_channels is None
             else RefinedLinearDecoder(shape, config.latent_dim, refiner_channels)
         )
-        self.log_scale_head = (
-            LogScaleHead(shape, config.latent_dim) if config.noise == "heteroscedastic" else None
-        )
         self.register_buffer("decoder_logvar", torch.zeros(()))
-        self.register_buffer("channel_cov", torch.eye(shape[0]))
+        # Last: the weights before it are drawn alike with and without it.
+        self.noise = (
+            None
+            if config.noise == "isotropic"
+            else CausalNoise(shape, config.latent_dim, REACH[config.noise])
+        )
 
     def encode(self, images: Tensor) -> Posterior:
         """Encode images [B, C, H, W] in [0, 1] to q(z|x)."""
@@ -94,7 +93,7 @@ class VAE(nn.Module):
 
     def log_scale(self, z: Tensor) -> Tensor | None:
         """Return log of how much stronger the noise is than on average, [B, 1, H, W], if any."""
-        return None if self.log_scale_head is None else self.log_scale_head(z)
+        return None if self.noise is None else self.noise.log_scale(z)
 
     def to_pixels(self, decoder_output: Tensor) -> Tensor:
         """Turn the decoder's output into predicted pixels in [0, 1].
@@ -142,7 +141,14 @@ class VAE(nn.Module):
             if hashlib.sha256(weights).hexdigest() != metadata["weights_sha256"]:
                 raise ValueError(f"its weights are not those that {METADATA} describes")
             model.load_state_dict(load(weights))
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            RuntimeError,
+            SafetensorError,
+        ) as error:
             raise UserError(
                 f"{folder} holds no usable model: {error}; run `dvc repro` to train it"
             ) from None

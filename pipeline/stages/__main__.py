@@ -1,16 +1,18 @@
-"""How every DVC stage starts: `python -m pipeline.stages NAME [RUN]`."""
+"""How every DVC stage starts: `python -m pipeline.stages NAME [RUN or latent size]`."""
 
 import signal
 import sys
 import time
 from importlib import import_module
 
-from pipeline import UserError, start_logging
+from pipeline import UserError, foreign_python, is_out_of_memory, start_logging
 
 STUDY_STAGES = ("fetch", "baselines", "report")
+SIZE_STAGES = ("rivals",)
 RUN_STAGES = ("train", "sample", "evaluate")
 USAGE = (
     f"say which stage: python -m pipeline.stages {' | '.join(STUDY_STAGES)}, "
+    f"or {' | '.join(SIZE_STAGES)} and a latent size, "
     f"or {' | '.join(RUN_STAGES)} and the name of one run, for example original-64-0"
 )
 OUT_OF_MEMORY = (
@@ -19,25 +21,30 @@ OUT_OF_MEMORY = (
 
 
 def run_stage(name: str = "", *cell: str) -> None:
-    """Check params.yaml, and only then import and run the stage: of the study, or of one run."""
+    """Check params.yaml, and only then import and run the stage: of the study, or of one cell."""
     # Imports take seconds: a Ctrl-C during them, too, must end in main's hands.
     from pipeline.config.loader import load_config
     from pipeline.config.paths import Paths
     from pipeline.storage import atomic
 
-    if name not in (*STUDY_STAGES, *RUN_STAGES) or len(cell) != (name in RUN_STAGES):
+    if name not in (*STUDY_STAGES, *SIZE_STAGES, *RUN_STAGES):
+        raise UserError(USAGE)
+    if len(cell) != (name not in STUDY_STAGES):
         raise UserError(USAGE)
     paths = Paths()
     config = load_config(paths.params)
-    runs = [config.run(run) for run in cell]
+    select = config.latent_dim if name in SIZE_STAGES else config.run
+    selected = [select(value) for value in cell]
     start = time.monotonic()
-    import_module(f"pipeline.stages.{name}").main(*runs, config, paths)
+    import_module(f"pipeline.stages.{name}").main(*selected, config, paths)
     stage = "@".join((name, *cell))
     atomic.write_json(paths.duration(stage), {"seconds": time.monotonic() - start})
 
 
 def main() -> None:
     """Run a stage; a person's mistake becomes one clear line."""
+    if sys.version_info < (3, 11):  # noqa: UP036  # whichever `python` a shell finds
+        sys.exit(f"error: {sys.executable} is Python {sys.version.split()[0]}; 3.11 is needed")
     start_logging()
     # A polite kill unwinds the stack like Ctrl-C: temporary files go, the tracker is told.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
@@ -47,11 +54,11 @@ def main() -> None:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
-    except MemoryError:
-        sys.exit(OUT_OF_MEMORY)
-    except RuntimeError as error:
-        # PyTorch's CPU allocator raises a plain RuntimeError, its CUDA allocator a subclass of it.
-        if "allocate" not in str(error) and "out of memory" not in str(error):
+    except ModuleNotFoundError as error:
+        # DVC runs the `python` of its shell, whoever's dvc it was.
+        sys.exit(f"error: {foreign_python(error)}")
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
             raise
         sys.exit(OUT_OF_MEMORY)
     except OSError as error:

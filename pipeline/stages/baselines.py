@@ -9,6 +9,7 @@ from pipeline.data.loader import train_val_split
 from pipeline.evaluation.baselines import compute_baselines, mean_pixel_entropy
 from pipeline.evaluation.distances import distances
 from pipeline.evaluation.features import extract_features, load_feature_extractor
+from pipeline.evaluation.rivals import gaussian_samples
 from pipeline.models.pca import fit_pca
 from pipeline.storage import atomic
 from pipeline.training.device import get_device
@@ -28,9 +29,8 @@ def main(config: Config, paths: Paths) -> None:
 
     # Measure.
     pca, entropy = fit_pca(train_images), mean_pixel_entropy(train_images)
-    extractor = load_feature_extractor(
-        config.evaluate.feature_extractor, config.evaluate.feature_extractor_weights, device
-    )
+    weights = paths.of_user(config.evaluate.feature_extractor_weights)
+    extractor = load_feature_extractor(config.evaluate.feature_extractor, weights, device)
     count = config.evaluate.num_feature_images
     features = {
         "test": extract_features(test_images[:count], extractor),
@@ -39,11 +39,18 @@ def main(config: Config, paths: Paths) -> None:
     metrics = compute_baselines(pca, test_images)
     metrics |= distances(features["test"], features["train"], "train_vs_test", config.evaluate.seed)
     metrics["num_feature_images"] = len(features["test"])
+    generator = torch.Generator().manual_seed(config.evaluate.seed)
+    samples = gaussian_samples(pca, test_images, len(features["test"]), generator)
+    of_gaussian = extract_features(samples, extractor)
+    metrics |= distances(features["test"], of_gaussian, "gaussian", config.evaluate.seed)
 
     # Write.
     maps = {"mean": pca.mean.reshape(entropy.shape).cpu(), "entropy": entropy.cpu()}
     features = {name: tensor.cpu() for name, tensor in features.items()}
+    # Single precision: half a gigabyte of cache for all digits would serve nobody.
+    components = {name: tensor.float().cpu().contiguous() for name, tensor in pca._asdict().items()}
     with atomic.folder(paths.baselines) as folder:
         atomic.write_json(folder / "baselines.json", metrics)
         atomic.write_bytes(folder / "mean.safetensors", save(maps))
         atomic.write_bytes(folder / "features.safetensors", save(features))
+        atomic.write_bytes(folder / "pca.safetensors", save(components))

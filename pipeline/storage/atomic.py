@@ -3,8 +3,8 @@
 import io
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,36 +16,42 @@ from pipeline import UserError
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
-    """Write, flush to the disk, then rename over `path`; parent folders are made. UserError if that fails."""
+    """Write, flush to the disk, then rename over `path`; parent folders are made.
+
+    Raises UserError if the system refuses.
+    """
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _clear_leftovers(path)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        beside = _beside(path)
         try:
-            with os.fdopen(handle, "wb") as file:
+            # Not a private file of `tempfile`: whom it is open to, the umask decides.
+            with beside.open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            # mkstemp makes files private; artefacts are as readable as any other file of the project.
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
+            beside.replace(path)
             _sync_folder(path.parent)
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            beside.unlink(missing_ok=True)
             raise
 
 
 def write_text(path: Path, content: str) -> None:
+    """Write UTF-8 text, whole or not at all."""
     write_bytes(path, content.encode())
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Readable JSON with a stable order, so that equal content is equal bytes; nan and inf are refused."""
+    """Write readable JSON in a stable order, so that equal content is equal bytes.
+
+    Raises ValueError for nan and inf.
+    """
     write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
-    """A .npy file without pickles."""
+    """Write a .npy file without pickles."""
     file = io.BytesIO()
     np.save(file, array, allow_pickle=False)
     write_bytes(path, file.getbuffer())
@@ -53,16 +59,17 @@ def write_array(path: Path, array: np.ndarray) -> None:
 
 @contextmanager
 def folder(path: Path) -> Iterator[Path]:
-    """A temporary sibling to fill; on success it replaces `path`, on any error it is removed."""
+    """Give a temporary sibling to fill; on success it replaces `path`, on any error it is removed.
+
+    Raises UserError if the system refuses.
+    """
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _clear_leftovers(path)
-        filling = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        filling = _beside(path)
+        filling.mkdir()
         try:
             yield filling
-            filling.chmod(
-                0o755
-            )  # mkdtemp makes folders private; these are like any other of the project
             if path.exists():
                 shutil.rmtree(path)
             filling.replace(path)
@@ -74,7 +81,7 @@ def folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """The operating system's refusal (a full disk, a missing permission) with what was being written."""
+    """Turn the system's refusal (a full disk, a missing permission) into a UserError."""
     try:
         yield
     except OSError as error:
@@ -84,8 +91,16 @@ def _explained(path: Path) -> Iterator[None]:
         ) from None
 
 
+def _beside(path: Path) -> Path:
+    """Name a new sibling, which `_clear_leftovers` finds."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+
+
 def _clear_leftovers(path: Path) -> None:
-    """Remove what a killed process left half-written for the same path; nothing else has such a name."""
+    """Remove what a killed process left half-written for the same path.
+
+    Nothing else has such a name.
+    """
     for leftover in path.parent.glob(f".{path.name}.*"):
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
@@ -94,7 +109,7 @@ def _clear_leftovers(path: Path) -> None:
 
 
 def _sync_folder(path: Path) -> None:
-    """A rename survives a power loss once its folder is flushed too."""
+    """Flush a folder to the disk: only then a rename in it survives a power loss."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -3,15 +3,27 @@
 from pathlib import Path
 from typing import Any
 
+from pipeline import UserError
 from pipeline.storage import atomic
+from pipeline.storage.merge_conflicts import first_marker
 from pipeline.storage.yaml_io import dump_yaml, read_yaml
 
 Entries = dict[str, dict[str, Any]]
 
 
 def entries(lock: Path) -> Entries:
-    """Read every stage's entry by name; none where there is no file. UserError if it is torn."""
-    return dict(read_yaml(lock)["stages"]) if lock.exists() else {}
+    """Read every stage's entry by name; none where there is no file.
+
+    Raises UserError if it is torn, or a merge left it in conflict.
+    """
+    if not lock.exists():
+        return {}
+    if first_marker(lock.read_bytes().decode("utf-8", "replace")) is not None:
+        raise UserError(
+            f"{lock}: a git merge left it in conflict; `python -m pipeline repro` unites both "
+            "sides' entries, and `git add dvc.lock` ends the conflict"
+        )
+    return dict(read_yaml(lock).get("stages") or {})
 
 
 def outs(entry: dict[str, Any]) -> dict[str, str]:

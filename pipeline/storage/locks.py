@@ -7,31 +7,57 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from pipeline import first_line
+
 logger = logging.getLogger(__name__)
 
 
 @contextmanager
 def run_lock(path: Path, name: str) -> Iterator[None]:
-    """Hold the lock of the run called `name`; a second process that trains the same waits."""
+    """Hold the lock of the run called `name`; a second process that trains the same waits.
+
+    It holds over the nodes of a cluster where their file system has locks, as NFS and Lustre have.
+    Where it has none, that is said, and the run goes on without.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        logger.info("%s: another process is training this very run; waiting for it", name)
-        lock.acquire()
+        _acquire(lock, path, name)
+    except OSError as error:
+        reason = error.strerror or first_line(error)
+        logger.warning(
+            "%s: its file system has no locks (%s): see that one process trains %s",
+            path,
+            reason,
+            name,
+        )
     try:
         yield
     finally:
         lock.release()
 
 
+def _acquire(lock: FileLock, path: Path, name: str) -> None:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        logger.info(
+            "%s: another process is training this very run; waiting for it (its lock is %s)",
+            name,
+            path,
+        )
+        lock.acquire()
+
+
 def is_locked(path: Path) -> bool:
-    """Tell whether a living process holds the lock; the system releases those of dead ones."""
+    """Tell whether a living process holds the lock; the system releases those of dead ones.
+
+    Where the file system has no locks nobody knows, and the answer is the careful one.
+    """
     if not path.exists():
         return False
     try:
         with FileLock(path, timeout=0):
             return False
-    except Timeout:
+    except (Timeout, OSError):
         return True

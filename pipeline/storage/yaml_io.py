@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import UserError
+from pipeline.storage.merge_conflicts import first_marker
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -12,8 +13,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
     Raises UserError if the file is missing, not UTF-8, not YAML, or no mapping.
     """
-    from ruamel.yaml import YAML, YAMLError
-
     try:
         text = path.read_bytes().decode("utf-8")
     except FileNotFoundError:
@@ -22,6 +21,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
+    return parse_yaml(text, path)
+
+
+def parse_yaml(text: str, path: Path) -> dict[str, Any]:
+    """Parse the text of the file `path`. Raises UserError if it is not YAML, or no mapping."""
+    from ruamel.yaml import YAML, YAMLError
+
+    if (line := first_marker(text)) is not None:
+        raise UserError(
+            f"{path} line {line}: a git merge left its conflict here; keep what you want of both "
+            f"sides, remove the lines `<<<<<<<`, `=======`, `>>>>>>>`, then `git add {path.name}`"
+        )
     try:
         document = YAML(typ="safe", pure=True).load(text)
     # ruamel raises ValueError and its like for malformed dates and numbers, not only YAMLError.

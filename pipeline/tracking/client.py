@@ -1,28 +1,23 @@
-"""The MLflow store: where it is, which run belongs to which training, and what is logged to it."""
+"""The MLflow run of each training: which one it is, and what is logged to it."""
 
 import logging
-import os
 import socket
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
 from pipeline import first_line
-from pipeline.config.paths import Paths
 from pipeline.config.run_record import RunRecord
 from pipeline.storage.locks import is_locked
-from pipeline.tracking.metadata import log_description, run_tags
+from pipeline.tracking.metadata import COMPLETE, DESCRIPTION, log_description, run_tags
+from pipeline.tracking.moved_store import KIND, artifacts_uri
+from pipeline.tracking.saved_changes import RECORD
+from pipeline.tracking.store import get_client, local_database, store_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run as MlflowRun
 
-# A tracking server that is away must cost seconds, not the minutes of MLflow's own defaults.
-HTTP_LIMITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-PARENT = "mlflow.parentRunId"
 # Against latent_dim it tells a collapse at a glance, whatever the variants' losses are.
 FIRST_METRIC = "val_kl"
 # Present for every logged epoch: tells which epochs a store already has.
@@ -31,29 +26,60 @@ logger = logging.getLogger(__name__)
 
 
 def get_or_create_run(record: RunRecord, reopen: bool = True) -> "tuple[MlflowClient, str]":
-    """Return the MLflow run of this fingerprint; `reopen` marks it RUNNING in this process."""
+    """Return the MLflow run of this fingerprint; `reopen` marks it RUNNING in this process.
+
+    A run that lacks a part of its description, for example because its process was killed, gets it.
+    """
     client = get_client(record.paths)
     experiment_id = _get_or_create_experiment(client, record)
+    run = _find_run(client, experiment_id, record)
+    if run is None:
+        tags = run_tags(record, trained_here=reopen) | {"training_lock": training_lock(record)}
+        run = client.create_run(experiment_id, run_name=record.run.name, tags=tags)
+        if not reopen:
+            client.set_terminated(run.info.run_id, "FINISHED")
+    elif reopen:
+        client.update_run(run.info.run_id, status="RUNNING")
+        client.set_tag(run.info.run_id, "training_lock", training_lock(record))
+    if not _is_described(client, run):
+        log_description(client, run.info.run_id, record, trained_here=reopen)
+    return client, run.info.run_id
+
+
+def _is_described(client: "MlflowClient", run: "MlflowRun") -> bool:
+    """Tell whether the whole description is there, also after artifacts were deleted by hand."""
+    if run.data.tags.get(DESCRIPTION) != COMPLETE:
+        return False
+    return RECORD in {item.path for item in client.list_artifacts(run.info.run_id)}
+
+
+def _find_run(client: "MlflowClient", experiment_id: str, record: RunRecord) -> "MlflowRun | None":
+    """Return the run of this fingerprint, the best described one first; deleted ones come back."""
+    from mlflow.entities import ViewType
+
     same = f"tags.fingerprint = '{record.fingerprint}'"
-    runs = client.search_runs([experiment_id], same, max_results=1)
-    if runs:
-        run_id = runs[0].info.run_id
-        if reopen:
-            client.update_run(run_id, status="RUNNING")
-            client.set_tag(run_id, "training_lock", training_lock(record))
-        return client, run_id
-    parent = _get_or_create_parent(client, experiment_id, record.paths)
-    tags = run_tags(record, trained_here=reopen)
-    tags |= {PARENT: parent, "training_lock": training_lock(record)}
-    run_id = client.create_run(experiment_id, run_name=record.run.name, tags=tags).info.run_id
-    log_description(client, run_id, record)
-    if not reopen:
-        client.set_terminated(run_id, "FINISHED")
-    return client, run_id
+    if runs := client.search_runs([experiment_id], same):
+        return preferred(runs)
+    deleted = client.search_runs([experiment_id], same, run_view_type=ViewType.DELETED_ONLY)
+    if not deleted:
+        return None
+    run_id = preferred(deleted).info.run_id
+    client.restore_run(run_id)
+    logger.info("%s had been deleted in MLflow; its run %s is restored", record.run.name, run_id)
+    return client.get_run(run_id)
+
+
+def preferred(runs: "list[MlflowRun]") -> "MlflowRun":
+    """Choose among runs of one fingerprint: a complete one, of these the newest."""
+
+    def rank(run: "MlflowRun") -> tuple[bool, int]:
+        return run.data.tags.get(DESCRIPTION) == COMPLETE, run.info.start_time
+
+    return max(runs, key=rank)
 
 
 def search_training_runs(client: "MlflowClient", experiment: str) -> "list[MlflowRun]":
-    """Return every training of the experiment, newest first; parents that group them are none."""
+    """Return every training of the experiment, newest first."""
     known = client.get_experiment_by_name(experiment)
     if known is None:
         return []
@@ -61,79 +87,28 @@ def search_training_runs(client: "MlflowClient", experiment: str) -> "list[Mlflo
     return list(client.search_runs([known.experiment_id], is_training, max_results=50_000))
 
 
-def get_client(paths: Paths) -> "MlflowClient":
-    """Return a client of MLFLOW_TRACKING_URI, or of the repository's own SQLite store."""
-    for name, value in HTTP_LIMITS.items():
-        os.environ.setdefault(name, value)
-    # The first use of a database logs dozens of migration steps that nobody needs.
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-    from mlflow import MlflowClient
-
-    database = _local_database(paths)
-    if database and not database.exists():
-        _create_database(database)
-    return MlflowClient(tracking_uri=store_uri(paths))
-
-
-def _create_database(path: Path) -> None:
-    """Make a new SQLite store, whole or not at all.
-
-    MLflow's own migrations race between processes and can be torn.
-    """
-    from mlflow import MlflowClient
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = tempfile.TemporaryDirectory(dir=path.parent, prefix=".mlflow-")
-    with FileLock(f"{path}.lock"), beside as folder:
-        if not path.exists():
-            made = Path(folder) / path.name
-            MlflowClient(tracking_uri=f"sqlite:///{made}").search_experiments(max_results=1)
-            made.replace(path)
-
-
-def store_uri(paths: Paths) -> str:
-    """Return MLFLOW_TRACKING_URI, or the repository's own SQLite store."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.tracking_database}"
-
-
-def _local_database(paths: Paths) -> Path | None:
-    """Return the store's SQLite file; None where the store is a server."""
-    _, local, database = store_uri(paths).partition("sqlite:///")
-    return Path(database) if local else None
-
-
 def _get_or_create_experiment(client: "MlflowClient", record: RunRecord) -> str:
+    """Return the experiment's id; one that was deleted is restored, with its runs."""
     from mlflow.exceptions import MlflowException
 
     if existing := client.get_experiment_by_name(record.experiment):
-        return existing.experiment_id
+        if existing.lifecycle_stage == "deleted":
+            client.restore_experiment(existing.experiment_id)
+            logger.info(
+                "experiment %s had been deleted in MLflow; it is restored with its runs",
+                record.experiment,
+            )
+        return str(existing.experiment_id)
     # Beside a local database the artifacts need a place; a server chooses its own.
-    database = _local_database(record.paths)
-    location = (database.resolve().parent / "mlartifacts").as_uri() if database else None
-    # The kind opens the UI on the runs' table instead of on MLflow's pages for language models.
-    tags = {"mlflow.experimentKind": "custom_model_development"}
+    database = local_database(store_uri(record.paths))
+    location = artifacts_uri(database) if database else None
     try:
-        return client.create_experiment(record.experiment, artifact_location=location, tags=tags)
+        return str(client.create_experiment(record.experiment, location, KIND))
     except MlflowException:
         # Another process was faster.
         if existing := client.get_experiment_by_name(record.experiment):
-            return existing.experiment_id
+            return str(existing.experiment_id)
         raise
-
-
-def _get_or_create_parent(client: "MlflowClient", experiment_id: str, paths: Paths) -> str:
-    """Return the parent of a study's runs: one for the workspace, one for each DVC experiment."""
-    name = os.environ.get("DVC_EXP_NAME", "workspace")
-    # Two trainings that start at once must not make two.
-    with FileLock(paths.checkpoints / "study.lock"):
-        parents = client.search_runs([experiment_id], f"tags.study = '{name}'", max_results=1)
-        if parents:
-            return str(parents[0].info.run_id)
-        tags = {"study": name}
-        parent = client.create_run(experiment_id, run_name=f"study: {name}", tags=tags)
-        client.set_terminated(parent.info.run_id, "FINISHED")
-        return str(parent.info.run_id)
 
 
 def log_metrics(client: "MlflowClient", run_id: str, metrics: dict[str, Any], step: int) -> None:
@@ -174,5 +149,5 @@ def warn_unavailable(error: Exception) -> None:
     logger.warning(
         "MLflow could not be written (%s); every file is complete without it, and "
         "`python -m pipeline sync` will add what is missing",
-        first_line(error)[:200],
+        first_line(error)[:400],
     )

@@ -11,9 +11,9 @@ from pipeline.tracking.client import (
     get_or_create_run,
     log_metrics,
     logged_epochs,
-    store_uri,
     warn_unavailable,
 )
+from pipeline.tracking.store import store_uri
 
 # How long a finished training waits for a slow tracker before it leaves the rest to `sync`.
 FLUSH_TIMEOUT = 20.0

@@ -6,20 +6,28 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline import UserError, first_line
 from pipeline.config.paths import Paths
-from pipeline.tracking.client import get_client, search_training_runs, store_uri
+from pipeline.tracking.client import search_training_runs
+from pipeline.tracking.saved_changes import (
+    DIFF,
+    PARAMS,
+    RECORD,
+    SavedCode,
+    load_code,
+)
+from pipeline.tracking.store import get_client, store_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+LOCK = "dvc.lock"
+
 
 class RunProvenance(NamedTuple):
-    """Files are local copies; `diff` and `lock` are None where the run has none."""
+    """What an MLflow run knows of its making; `lock` is a copy of dvc.lock, if it has one."""
 
     name: str
-    commit: str
-    params: Path
-    diff: Path | None
+    code: SavedCode
     lock: Path | None
 
 
@@ -45,19 +53,21 @@ def find_provenance(query: str, experiment: str, paths: Paths, folder: Path) -> 
 def _provenance_of(client: "MlflowClient", run: "Run", query: str, folder: Path) -> RunProvenance:
     run_id = run.info.run_id
     there = {item.path for item in client.list_artifacts(run_id)}
-
-    def copy(name: str) -> Path | None:
-        if name not in there:
-            return None
-        return Path(client.download_artifacts(run_id, name, str(folder)))
-
-    params, commit = copy("params.yaml"), run.data.tags.get("git_commit", "unknown")
-    if params is None or commit == "unknown":
-        lacking = "params.yaml" if params is None else "git commit"
+    for name in (DIFF, PARAMS, RECORD, LOCK):
+        if name in there:
+            client.download_artifacts(run_id, name, str(folder))
+    code = load_code(folder)
+    if code is None or not code.params:
         raise UserError(
-            f"run {query} carries no {lacking}: it was not made by this study in a git repository"
+            f"run {query} does not say with which code it was trained: it was not made by this "
+            "study, or `sync` found its files without their code; run "
+            "`python -m pipeline sync` in the folder where it was trained"
         )
-    return RunProvenance(run.info.run_name, commit, params, copy("git.diff"), copy("dvc.lock"))
+    # It becomes an argument of git; a shared server may hold anything.
+    if not re.fullmatch("[0-9a-f]{40,64}", code.commit):
+        raise UserError(f"run {query} carries no git commit: it was trained in no git repository")
+    lock = folder / LOCK
+    return RunProvenance(run.info.run_name, code, lock if lock.exists() else None)
 
 
 def find_run(client: "MlflowClient", query: str, experiment: str) -> "Run":

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.config.grid import Config
+from pipeline.config.names import model_name
 from pipeline.config.paths import Paths
 from pipeline.config.run_record import RunRecord
 from pipeline.report.metrics import greater_is_better
 from pipeline.storage.reading import read_json
-from pipeline.tracking.client import store_uri
+from pipeline.tracking.store import store_uri
 
 if TYPE_CHECKING:
     import torch
@@ -30,8 +31,7 @@ def log_model(client: "MlflowClient", run_id: str, record: RunRecord) -> int:
 
     Returns how many were logged: none if the run has one.
     """
-    run = client.get_run(run_id)
-    if run.outputs and run.outputs.model_outputs:
+    if usable_model(client, run_id):
         return 0
     import mlflow.pytorch
     import torch
@@ -42,7 +42,7 @@ def log_model(client: "MlflowClient", run_id: str, record: RunRecord) -> int:
     z = np.zeros((2, record.run.latent_dim), np.float32)
     uri = store_uri(record.paths)
     with (
-        active_experiment(uri, run.info.experiment_id),
+        active_experiment(uri, client.get_run(run_id).info.experiment_id),
         torch.no_grad(),
         warnings.catch_warnings(),
     ):
@@ -62,6 +62,26 @@ def log_model(client: "MlflowClient", run_id: str, record: RunRecord) -> int:
             pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],
         )
     return 1
+
+
+def usable_model(client: "MlflowClient", run_id: str) -> str | None:
+    """Return the id of the run's newest logged model that is whole and was not deleted."""
+    from mlflow.entities import LoggedModelStatus
+    from mlflow.exceptions import MlflowException
+
+    outputs = client.get_run(run_id).outputs
+    usable: dict[int, str] = {}
+    for output in outputs.model_outputs if outputs else []:
+        try:
+            model = client.get_logged_model(output.model_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            continue
+        # A process that was killed while it logged one left it pending.
+        if model.status == LoggedModelStatus.READY:
+            usable[model.creation_timestamp] = model.model_id
+    return usable[max(usable)] if usable else None
 
 
 @contextmanager
@@ -104,7 +124,7 @@ def promote_champion(
     `run_ids` has the MLflow run of each listed run by name. Returns the champion's name, None if
     no run qualifies.
     """
-    metric, registered = config.tracking.champion_metric, config.tracking.experiment
+    metric, registered = config.tracking.champion_metric, model_name(config.tracking.experiment)
     best = find_best(metric, paths, list(run_ids))
     if best is None:
         return None
@@ -117,12 +137,12 @@ def promote_champion(
     current = None
     if CHAMPION in aliases:
         current = client.get_model_version(registered, aliases[CHAMPION])
-    if current and current.run_id == run_ids[name]:
+    version = _find_or_register(client, registered, run_ids[name])
+    if current and current.version == version.version:
         return name
 
     # Promote.
-    version = _find_or_register(client, registered, run_ids[name])
-    if current:
+    if current and current.run_id != run_ids[name]:
         client.set_registered_model_alias(registered, PREVIOUS, current.version)
     client.set_registered_model_alias(registered, CHAMPION, version.version)
     client.set_model_version_tag(registered, version.version, metric, str(value))
@@ -145,11 +165,10 @@ def find_best(metric: str, paths: Paths, names: list[str]) -> tuple[str, float] 
 
 
 def _find_or_register(client: "MlflowClient", registered: str, run_id: str) -> Any:
-    """Return the model version of a run, made from its logged model if there is none."""
-    versions = client.search_model_versions(f"name = '{registered}'")
-    for version in versions:
-        if version.run_id == run_id:
+    """Return the version of the run's logged model, made if it was deleted or never there."""
+    source = f"models:/{usable_model(client, run_id)}"
+    for version in client.search_model_versions(f"name = '{registered}'"):
+        if version.run_id == run_id and version.source == source:
             return version
-    outputs = client.get_run(run_id).outputs
-    model_id = outputs.model_outputs[0].model_id  # type: ignore[union-attr]  # log_model made it
-    return client.create_model_version(registered, f"models:/{model_id}", run_id, model_id=model_id)
+    model_id = source.removeprefix("models:/")
+    return client.create_model_version(registered, source, run_id, model_id=model_id)

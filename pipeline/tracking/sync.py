@@ -10,17 +10,19 @@ from pipeline.storage import dvc_lock
 from pipeline.storage.reading import read_json
 from pipeline.tracking.artifacts import log_artifacts
 from pipeline.tracking.client import (
-    get_client,
     get_or_create_run,
     may_be_running,
+    preferred,
     search_training_runs,
-    store_uri,
 )
 from pipeline.tracking.registry import log_model, promote_champion
+from pipeline.tracking.store import get_client, store_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+
+PARENT = "mlflow.parentRunId"
 
 
 class SyncResult(NamedTuple):
@@ -66,6 +68,7 @@ def _sync(config: Config, paths: Paths) -> SyncResult:
         added[run.name] = log_artifacts(client, run_id, record, locked, overwrite=False)
         added[run.name] += log_model(client, run_id, record)
     client = get_client(paths)
+    unfold_runs(client, experiment)
     closed = tag_current_and_close_stale(client, experiment, set(current.values()))
     champion = promote_champion(client, config, paths, current)
     return SyncResult(added, closed, missing, champion)
@@ -88,9 +91,9 @@ def find_drift(config: Config, paths: Paths) -> list[str]:
 def _drift_of(name: str, config: Config, paths: Paths, known: "list[Run]") -> str | None:
     fingerprint = load_run_record(name, config.tracking.experiment, paths).fingerprint
     same = [run for run in known if run.data.tags.get("fingerprint") == fingerprint]
-    if len(same) != 1:
-        return f"{name} has {len(same)} runs in MLflow"
-    run = same[0]
+    if not same:
+        return f"{name} has 0 runs in MLflow"
+    run = preferred(same)
     shown = {**run.data.metrics, **run.data.tags}
     expected = read_json(paths.metrics(name))
     other = [key for key, value in expected.items() if shown.get(key) != value]
@@ -139,3 +142,14 @@ def tag_current_and_close_stale(
             client.set_terminated(run_id, status)
             closed.append(run.info.run_name)
     return closed
+
+
+def unfold_runs(client: "MlflowClient", experiment: str) -> None:
+    """Delete the rows under which earlier versions of this project folded an experiment's runs."""
+    for run in search_training_runs(client, experiment):
+        if PARENT in run.data.tags:
+            client.delete_tag(run.info.run_id, PARENT)
+    known = client.get_experiment_by_name(experiment)
+    for run in client.search_runs([known.experiment_id], "tags.study LIKE '%'") if known else []:
+        if "fingerprint" not in run.data.tags:
+            client.delete_run(run.info.run_id)

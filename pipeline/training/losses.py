@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pipeline.models.noise import Innovations
 from pipeline.models.vae import VAE, VAEOutput
 
 
@@ -56,46 +57,17 @@ def gaussian_nll(means: Tensor, images: Tensor, logvar: Tensor) -> Tensor:
 def optimal_variance(means: Tensor, images: Tensor) -> Tensor:
     """Return the mean squared error: the variance of greatest likelihood.
 
-    Rybkin et al. 2021, eq. 6. It is detached because at the optimum the gradient through the variance is zero.
+    Rybkin et al. 2021, eq. 6. It is detached because at the optimum the gradient through the
+    variance is zero.
     """
     return (images - means).detach().square().mean()
 
 
-def heteroscedastic_gaussian_nll(
-    residuals: Tensor, channel_cov: Tensor, log_scale: Tensor
-) -> Tensor:
-    """Return -log N(residual; 0, exp(log_scale) channel_cov) summed over pixels, [B], nats.
-
-    residuals [B, C, H, W], channel_cov [C, C] the covariance of a pixel's channels,
-    log_scale [B, 1, H, W].
-    """
-    channels = residuals.shape[1]
-    scale_tril = torch.linalg.cholesky(channel_cov)
-    # [B, H, W]
-    squared = whiten(residuals, scale_tril).square().sum(0)
-    log_determinant = channels * log_scale[:, 0] + 2 * scale_tril.diagonal().log().sum()
-    constant = channels * math.log(2 * math.pi)
-    nll = 0.5 * (squared * torch.exp(-log_scale[:, 0]) + log_determinant + constant)
-    return nll.sum((1, 2))
-
-
-def whiten(residuals: Tensor, scale_tril: Tensor) -> Tensor:
-    """Multiply residuals [B, C, H, W] by the inverse of the lower triangular scale_tril [C, C].
-
-    Returns channels first: [C, B, H, W].
-    """
-    channels_first = residuals.transpose(0, 1)
-    white = torch.linalg.solve_triangular(scale_tril, channels_first.flatten(1), upper=False)
-    return white.unflatten(1, channels_first.shape[1:])
-
-
-def optimal_channel_cov(residuals: Tensor, log_scale: Tensor) -> Tensor:
-    """Return the channel covariance [C, C] of greatest likelihood.
-
-    Of residuals [B, C, H, W] whose noise has the log-scale [B, 1, H, W].
-    """
-    rescaled = (residuals * torch.exp(-0.5 * log_scale)).transpose(0, 1).flatten(1)
-    return rescaled @ rescaled.T / rescaled.shape[1]
+def innovations_nll(innovations: Innovations) -> Tensor:
+    """Return minus the log density of residuals given those before them, summed, [B], nats."""
+    standardized, deviation = innovations
+    nll = 0.5 * (standardized.square() + math.log(2 * math.pi)) + deviation.log()
+    return nll.flatten(1).sum(1)
 
 
 def elbo_terms(
@@ -103,9 +75,9 @@ def elbo_terms(
 ) -> ELBOTerms:
     """Compute the terms of the loss for one batch of images [B, C, H, W] in [0, 1].
 
-    `logvar` matters to the Gaussian likelihood only. With heteroscedastic noise the mean still
-    learns from isotropic noise, whose optimum is the least squared error, and the log-scale from
-    what the mean leaves: `reconstruction` is the model's own likelihood, `loss` holds both.
+    `logvar` matters to the Gaussian likelihood only. With other than isotropic noise the mean still
+    learns from isotropic noise, whose optimum is the least squared error, and the noise from what
+    the mean leaves: `reconstruction` is the model's own likelihood, `loss` holds both.
     """
     decoder_output = output.decoder_output
     if model.likelihood == "bernoulli":
@@ -115,11 +87,9 @@ def elbo_terms(
     else:
         reconstruction = gaussian_nll(decoder_output, images, logvar)
     objective = reconstruction
-    if output.log_scale is not None:
+    if model.noise is not None and output.log_scale is not None:
         residuals = (images - decoder_output).detach()
-        reconstruction = heteroscedastic_gaussian_nll(
-            residuals, model.channel_cov, output.log_scale
-        )
+        reconstruction = innovations_nll(model.noise.innovations(residuals, output.log_scale))
         objective = objective + reconstruction
     kl = output.posterior.kl().sum(1)
     weight = 1.0 if reduction == "sum" else 1.0 / images[0].numel()

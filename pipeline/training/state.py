@@ -57,7 +57,8 @@ def build_train_state(
         **run.model.model_dump(),
     )
     model = VAE(config)
-    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+    # torch's stubs lack the memory format.
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return make_train_state(model, run.train, steps_per_epoch, run.seed, dist)
 
 

@@ -13,19 +13,16 @@ from pipeline.config.grid import RunConfig
 from pipeline.config.schema import LossConfig
 from pipeline.data.images import to_uint8
 from pipeline.data.loader import iter_batches, to_float
+from pipeline.models.noise import NUM_MOMENT_IMAGES
 from pipeline.models.vae import VAE, VAEOutput
-from pipeline.training.losses import (
-    ELBOTerms,
-    elbo_terms,
-    optimal_channel_cov,
-    optimal_variance,
-)
+from pipeline.training.losses import ELBOTerms, elbo_terms, optimal_variance
 from pipeline.training.state import TrainState
 
 # How fast the stored variance follows the batches' optimal one: an average over about 100 steps.
 NOISE_EMA_DECAY = 0.99
 # Looking at a value on a GPU waits for it; this often a diverged run is noticed.
 FINITE_CHECK_INTERVAL = 10
+NOISE_PREFIX = "noise."
 EVAL_BATCH_SIZE = 500
 # How many validation images show what each epoch has learned.
 NUM_SNAPSHOT_IMAGES = 8
@@ -129,7 +126,11 @@ def train_step(
     # Backward. Gradients are averaged over the processes: their sum needs the world size back.
     state.optimizer.zero_grad()
     (terms.loss.sum() * (dist.world_size / batch_size)).backward()
-    grad_norm = clip_grad_norm_(model.parameters(), run.train.clip_grad_norm)
+    # Apart, so that the noise has no say in how far the rest goes.
+    of_noise = [p for name, p in model.named_parameters() if name.startswith(NOISE_PREFIX)]
+    rest = [p for name, p in model.named_parameters() if not name.startswith(NOISE_PREFIX)]
+    grad_norm = clip_grad_norm_(rest, run.train.clip_grad_norm)
+    clip_grad_norm_(of_noise, run.train.clip_grad_norm)
 
     # Update.
     state.optimizer.step()
@@ -150,10 +151,14 @@ def update_noise_estimates(
     is the mean over all processes.
     """
     model, dist = state.model, state.dist
-    if output.log_scale is not None:
-        residuals = images - output.decoder_output
-        channel_cov = share * optimal_channel_cov(residuals, output.log_scale)
-        model.channel_cov.lerp_(dist.all_reduce_sum(channel_cov), 1 - NOISE_EMA_DECAY)
+    if model.noise is not None and output.log_scale is not None:
+        # The same images as a single process takes, where the world size divides their number.
+        some = slice(max(1, NUM_MOMENT_IMAGES // dist.world_size))
+        residuals = (images - output.decoder_output)[some]
+        moments = model.noise.batch_moments(residuals, output.log_scale[some])
+        count = moments.new_tensor(float(len(residuals)))
+        moments = dist.all_reduce_sum(count * moments) / dist.all_reduce_sum(count.clone())
+        model.noise.moments.lerp_(moments, 1 - NOISE_EMA_DECAY)
     if model.likelihood != "gaussian" or loss.decoder_variance != "optimal":
         return model.decoder_logvar
     variance = dist.all_reduce_sum(share * optimal_variance(output.decoder_output, images))

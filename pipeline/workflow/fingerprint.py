@@ -6,11 +6,9 @@ import platform
 from pathlib import Path
 
 from pipeline.config.grid import RunConfig
+from pipeline.config.sources import source_hashes
 from pipeline.data.dataset import Dataset
 from pipeline.training.device import get_device, resolve_precision
-
-# The folders whose code decides the numbers. How a run is started, tracked or reported does not.
-DECIDING_FOLDERS = ("data", "models", "training")
 
 
 def run_fingerprint(run: RunConfig, dataset: Dataset) -> str:
@@ -35,15 +33,6 @@ def fingerprint(run: RunConfig, dataset_sha256: str, device: str, torch_version:
         "device": device,
     }
     return hashlib.sha256(json.dumps(determined_by, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def source_hashes(package: Path) -> dict[str, str]:
-    """Return the SHA-256 of every module in the deciding folders, by its path in the package."""
-    files = [path for name in DECIDING_FOLDERS for path in (package / name).rglob("*.py")]
-    return {
-        path.relative_to(package).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(files)
-    }
 
 
 def resolve_run_precision(run: RunConfig) -> RunConfig:

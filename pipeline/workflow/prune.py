@@ -29,15 +29,15 @@ def find_stale(config: Config, paths: Paths) -> StaleOutputs:
     """Find what could be removed; a training that goes on is not among it."""
     names = [run.name for run in config.runs]
     return StaleOutputs(
-        outs=stale_outs(names, paths),
-        lock_entries=stale_lock_entries(names, paths),
+        outs=stale_outs(names, config.grid.latent_dims, paths),
+        lock_entries=stale_lock_entries(names, config.grid.latent_dims, paths),
         checkpoints=stale_checkpoints(config, paths),
     )
 
 
-def stale_outs(names: list[str], paths: Paths) -> list[Path]:
-    """Find outputs of runs that the grid does not have."""
-    keep = {paths.baselines}
+def stale_outs(names: list[str], latent_dims: list[int], paths: Paths) -> list[Path]:
+    """Find outputs of runs and sizes that the grid does not have."""
+    keep = {paths.baselines, *(paths.rivals(size) for size in latent_dims)}
     for name in names:
         keep |= {paths.model(name), paths.samples(name), paths.metrics(name)}
         keep |= {paths.latent_stats(name), paths.nearest_neighbors(name)}
@@ -46,10 +46,11 @@ def stale_outs(names: list[str], paths: Paths) -> list[Path]:
     return [path for path in there if path not in keep and path.name != ".gitignore"]
 
 
-def stale_lock_entries(names: list[str], paths: Paths) -> list[str]:
-    """Find stages of dvc.lock whose run the grid does not have."""
+def stale_lock_entries(names: list[str], latent_dims: list[int], paths: Paths) -> list[str]:
+    """Find stages of dvc.lock whose run or size the grid does not have."""
     stages = dvc_lock.entries(paths.dvc_lock)
-    return [stage for stage in stages if stage.partition("@")[2] not in {"", *names}]
+    cells = {"", *names, *map(str, latent_dims)}
+    return [stage for stage in stages if stage.partition("@")[2] not in cells]
 
 
 def stale_checkpoints(config: Config, paths: Paths) -> list[Path]:

@@ -7,45 +7,87 @@ afterwards writes models, metrics and dvc.lock exactly as if it had trained them
 
 import logging
 import os
-import subprocess
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
-from typing import Any
 
-from rich.progress import Progress, TaskID
-
-from pipeline import UserError, first_line
+from pipeline import UserError
 from pipeline.config.grid import Config
 from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
-from pipeline.storage.yaml_io import read_yaml
+from pipeline.workflow.dvc_command import run_dvc
+from pipeline.workflow.lock_repair import repair_dvc_lock
+from pipeline.workflow.parallel import check_scheduler, train_in_parallel
 from pipeline.workflow.plan import plan
+from pipeline.workflow.repository import tell_dvc_of_git
+from pipeline.workflow.resources import choose_num_jobs
 
-TOPIC = "vae-epochs"
 logger = logging.getLogger(__name__)
 
 
-def repro(paths: Paths, jobs: int, scheduler: str | None) -> dict[str, str]:
+def repro(paths: Paths, jobs: int | None = None, scheduler: str | None = None) -> dict[str, str]:
     """Run `dvc repro` with its trainings done by `jobs` processes or a Dask cluster, and `sync`.
 
-    Returns errors by run: a failing one leaves the others running, and what does not need it is
-    completed. Raises UserError if dvc itself fails.
+    `jobs` None: as many as the cores and the memory allow. Returns the reasons of runs that failed:
+    a failing one leaves the others running, and what does not need it is completed. One that failed
+    beside others, and not when DVC trained it alone, is no failure. Raises UserError if dvc itself
+    fails.
     """
     config = load_config(paths.params)
+    tell_dvc_of_git(paths)
     repair_dvc_lock(paths)
+    if scheduler is not None:
+        check_scheduler(scheduler)
     # Dask changes this process's environment (OMP_NUM_THREADS): DVC's stages must not see that.
     environment = dict(os.environ)
-    _dvc(paths, "repro", "fetch")
+    run_dvc(paths.root, "repro", "fetch")
     runs = stale_runs(paths, config)
-    errors = train_in_parallel(paths, runs, jobs, scheduler) if runs else {}
-    # What failed once fails again in DVC, at the same epoch, and everything else is completed.
-    keep_going = ["--keep-going"] if errors else []
-    _dvc(paths, "repro", *keep_going, "evaluate", environment=environment, check=not errors)
+    reasons = {}
+    if runs:
+        jobs = jobs or choose_num_jobs(len(runs))
+        logger.info("Training %d runs, %s at once", len(runs), _at_once(jobs, scheduler))
+        reasons = train_in_parallel(paths, runs, jobs, scheduler)
+    failed = complete(paths, config, reasons, environment)
     # The report names each run's id in MLflow, also of a run whose files came from the run cache.
     sync_mlflow(config, paths)
-    if not errors:
-        _dvc(paths, "repro", environment=environment)
-    return errors
+    if not failed:
+        run_dvc(paths.root, "repro", environment=environment)
+    return failed
+
+
+def _at_once(jobs: int, scheduler: str | None) -> str:
+    return f"as many as {scheduler} has workers" if scheduler else str(jobs)
+
+
+def complete(
+    paths: Paths, config: Config, reasons: dict[str, str], environment: dict[str, str]
+) -> dict[str, str]:
+    """Let DVC save and measure every run, and train alone those that were not trained ahead.
+
+    `reasons` says why they were not; returned are those of the runs that DVC could not train, too.
+    """
+    for name, reason in reasons.items():
+        logger.warning("%s: %s; it is tried again, alone", name, reason)
+    # What failed by itself fails again in DVC, at the same epoch, and all else is completed.
+    keep_going = ["--keep-going"] if reasons else []
+    arguments = ("repro", *keep_going, "evaluate")
+    status = run_dvc(paths.root, *arguments, environment=environment, check=not reasons)
+    if not status:
+        return {}
+    still = stale_runs(paths, config)
+    failed = {name: reason for name, reason in reasons.items() if name in still}
+    if not failed:
+        raise UserError(f"dvc {' '.join(arguments)} failed; see above")
+    return failed
+
+
+def require_success(failed: dict[str, str], again: str) -> None:
+    """Log why each run failed; raise UserError if any did. `again` is the command that goes on."""
+    for name, reason in failed.items():
+        logger.error("%s failed: %s", name, reason)
+    if failed:
+        noun = "run" if len(failed) == 1 else "runs"
+        raise UserError(
+            f"{len(failed)} {noun} failed; everything that does not need them is complete, and "
+            f"`{again}` goes on"
+        )
 
 
 def sync_mlflow(config: Config, paths: Paths) -> None:
@@ -62,25 +104,6 @@ def sync_mlflow(config: Config, paths: Paths) -> None:
     logger.info("MLflow shows this study; champion: %s", champion or "none, no run qualifies")
 
 
-def repair_dvc_lock(paths: Paths) -> None:
-    """Remove a torn dvc.lock: DVC writes it in place, so a kill may leave it empty or cut off.
-
-    Nothing is lost: DVC's run cache has the outputs of every stage that was finished, and writes
-    the entries again.
-    """
-    lock = paths.dvc_lock
-    try:
-        whole = not lock.exists() or {"schema", "stages"} <= read_yaml(lock).keys()
-    except UserError:
-        whole = False
-    if not whole:
-        lock.unlink()
-        logger.warning(
-            "%s was torn by a kill and is written anew; finished stages come from the run cache",
-            lock,
-        )
-
-
 def stale_runs(paths: Paths, config: Config) -> list[str]:
     """List the runs that `dvc repro` would train now, without what its run cache holds."""
     # `dvc repro --dry` does not look into the run cache.
@@ -88,72 +111,3 @@ def stale_runs(paths: Paths, config: Config) -> list[str]:
     # A run of several processes fills the machine by itself: DVC trains it.
     single = [run for run in config.runs if run.train.world_size == 1]
     return [run.name for run in single if f"train@{run.name}" in stale]
-
-
-def train_in_parallel(
-    paths: Paths, runs: list[str], jobs: int, scheduler: str | None
-) -> dict[str, str]:
-    """Bring every run's checkpoint to its last epoch; returns the failed runs' errors."""
-    from distributed import Client, as_completed
-
-    root = str(paths.root.resolve())
-    errors = {}
-    with (
-        _cluster(min(jobs, len(runs)), scheduler) as cluster,
-        Client(cluster) as client,
-        Progress() as screen,
-    ):
-        bars = {name: screen.add_task(name, total=None) for name in runs}
-        client.subscribe_topic(TOPIC, lambda event: update_progress(screen, bars, *event[1]))
-        futures = {client.submit(train_run, name, root, key=name): name for name in runs}
-        for future in as_completed(futures):
-            if error := future.exception():
-                errors[futures[future]] = first_line(error)
-    return errors
-
-
-def _cluster(num_workers: int, scheduler: str | None) -> AbstractContextManager[Any]:
-    """Return the scheduler's address, or workers of this machine."""
-    if scheduler is not None:
-        return nullcontext(scheduler)
-    from distributed import LocalCluster
-
-    return LocalCluster(
-        n_workers=num_workers,
-        threads_per_worker=1,
-        dashboard_address=None,
-        silence_logs=logging.ERROR,
-    )
-
-
-def update_progress(
-    screen: Progress, bars: dict[str, TaskID], name: str, epoch: int, total: int
-) -> None:
-    """Move a run's bar to its epoch."""
-    screen.update(bars[name], completed=epoch, total=total)
-
-
-def train_run(name: str, root: str) -> None:
-    """In a worker: train one run in the workspace `root`, and report each epoch to who listens."""
-    from distributed import get_worker
-
-    from pipeline.workflow.train_run import train_to_last_checkpoint
-
-    paths = Paths(Path(root))
-    config, worker = load_config(paths.params), get_worker()
-    run = config.run(name)
-
-    def report(epoch: int) -> None:
-        worker.log_event(TOPIC, (name, epoch, run.train.epochs))
-
-    train_to_last_checkpoint(
-        run, config, paths, lambda result: report(int(result.metrics["epoch"]))
-    )
-
-
-def _dvc(
-    paths: Paths, *arguments: str, environment: dict[str, str] | None = None, check: bool = True
-) -> None:
-    done = subprocess.run(["dvc", *arguments], cwd=paths.root, env=environment)
-    if check and done.returncode:
-        raise UserError(f"dvc {' '.join(arguments)} failed; see above")

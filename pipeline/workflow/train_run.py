@@ -1,7 +1,8 @@
 """Train one run from its last checkpoint, mirror it to MLflow, save what it became."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -14,6 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from pipeline import UserError, first_line, is_out_of_memory
 from pipeline.config.grid import Config, RunConfig
 from pipeline.config.paths import Paths
 from pipeline.config.run_record import RunRecord
@@ -22,13 +24,16 @@ from pipeline.data.dataset import load_dataset
 from pipeline.data.loader import train_val_split
 from pipeline.storage import atomic
 from pipeline.storage.locks import run_lock
+from pipeline.storage.reading import read_json
 from pipeline.tracking.live_logger import mirror_training
+from pipeline.tracking.saved_changes import save_code
 from pipeline.training import checkpoint
 from pipeline.training.device import get_device
 from pipeline.training.distributed import init_distributed
 from pipeline.training.state import TrainState, build_train_state, init_weights_for_run
 from pipeline.training.trainer import EpochResult, TrainData, fit
 from pipeline.workflow.fingerprint import resolve_run_precision, run_fingerprint
+from pipeline.workflow.progress import on_terminal
 
 logger = logging.getLogger(__name__)
 
@@ -51,10 +56,33 @@ def train_and_show(prepared: PreparedRun) -> None:
 def train_to_last_checkpoint(
     run: RunConfig, config: Config, paths: Paths, on_epoch: Callable[[EpochResult], object]
 ) -> None:
-    """Only train: the last epoch's checkpoint stays for `train_and_save` to take up."""
+    """Only train: the last epoch's checkpoint stays for the stage `train` to take up."""
     prepared = setup(run, config, paths)
     with run_lock(paths.lock(prepared.record.fingerprint), run.name):
         train(prepared, Progress(disable=True), on_epoch)
+
+
+def train_ahead(run: RunConfig, config: Config, paths: Paths) -> None:
+    """Train ahead of DVC and without its lock, beside any number of other runs, on any node.
+
+    What the stage `train` has saved already is not trained again.
+    """
+    prepared = setup(run, config, paths)
+    fingerprint = prepared.record.fingerprint
+    if prepared.state.dist.rank > 0:
+        run_non_zero_rank(prepared)
+    elif is_saved(paths, run.name, fingerprint):
+        logger.info("%s is trained and saved in %s", run.name, paths.model(run.name))
+    else:
+        with run_lock(paths.lock(fingerprint), run.name):
+            train_and_show(prepared)
+        logger.info("%s is trained; `dvc repro` on such a machine saves it", run.name)
+
+
+def is_saved(paths: Paths, name: str, fingerprint: str) -> bool:
+    """Tell whether the model folder holds this very training."""
+    description = paths.model(name) / "model.json"
+    return description.exists() and read_json(description).get("fingerprint") == fingerprint
 
 
 def setup(run: RunConfig, config: Config, paths: Paths) -> PreparedRun:
@@ -104,14 +132,16 @@ def train(prepared: PreparedRun, bar: Progress, on_epoch: Callable[[EpochResult]
     record, state, data = prepared
     run, epochs = record.run, record.run.train.epochs
     folder = record.paths.checkpoint_dir(record.fingerprint)
-    if resume_or_init(prepared):
+    resumed = resume_or_init(prepared)
+    if resumed:
         logger.info("%s: resumed after epoch %d", run.name, len(state.history))
     timing = folder / "timing.json"
     if len(state.history) == epochs and timing.exists():
         # Trained ahead, and mirrored by whoever did it.
         return
+    save_code(record, resumed)
     steps = steps_per_epoch(len(data.train_images), run)
-    with mirror_training(record, state.history) as log:
+    with mirror_training(record, state.history) as log, explain_compiler(run):
         done = len(state.history) * steps
         task = bar.add_task(run.name, total=epochs * steps, completed=done)
         for epoch in fit(state, run, data, on_step=lambda: bar.advance(task)):
@@ -119,6 +149,26 @@ def train(prepared: PreparedRun, bar: Progress, on_epoch: Callable[[EpochResult]
             log(epoch.metrics | {"images_per_second": epoch.images_per_second})
             on_epoch(epoch)
     atomic.write_json(timing, training_times(prepared))
+
+
+@contextmanager
+def explain_compiler(run: RunConfig) -> Iterator[None]:
+    """Turn pages of torch.compile into a line. Nothing is trained uncompiled: other bytes."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not run.train.compile or not _of_compiler(error) or is_out_of_memory(error):
+            raise
+        raise UserError(
+            "train.compile is true, but torch.compile does not work here "
+            f"({first_line(error)[:150]}); set train.compile: false, or install a C++ compiler "
+            "(g++) and Python's headers"
+        ) from None
+
+
+def _of_compiler(error: BaseException) -> bool:
+    modules = [kind.__module__ for kind in type(error).__mro__]
+    return any(module.startswith(("torch._dynamo", "torch._inductor")) for module in modules)
 
 
 def training_times(prepared: PreparedRun) -> dict[str, object]:
@@ -154,7 +204,7 @@ def format_epoch(run: RunConfig, epoch: EpochResult) -> str:
 
 
 def make_progress() -> Progress:
-    """Make the bar of one training."""
+    """Make the bar of one training; in a log its epochs' lines say enough."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -162,6 +212,7 @@ def make_progress() -> Progress:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        disable=not on_terminal(),
     )
 
 

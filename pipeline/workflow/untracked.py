@@ -24,13 +24,17 @@ def run_study(paths: Paths, jobs: int) -> None:
 
     A failing run leaves the others going. Raises UserError if a stage failed, at the end.
     """
-    names = [run.name for run in load_config(paths.params).runs]
+    config = load_config(paths.params)
+    names = [run.name for run in config.runs]
     for stage in ("fetch", "baselines"):
         if not run_stage(paths, stage):
             raise UserError(f"stage {stage} failed; see above")
+    cells = [("rivals", str(size)) for size in config.grid.latent_dims]
     with ThreadPoolExecutor(jobs) as pool:
-        finished = list(pool.map(lambda name: run_stages_of(paths, name), names))
-    failed = [name for name, whole in zip(names, finished, strict=True) if not whole]
+        measured = list(pool.map(lambda cell: run_stage(paths, *cell), cells))
+        trained = list(pool.map(lambda name: run_stages_of(paths, name), names))
+    done = dict(zip(["@".join(cell) for cell in cells] + names, measured + trained, strict=True))
+    failed = [name for name, whole in done.items() if not whole]
     if failed:
         raise UserError(f"failed: {', '.join(failed)}; see above. Run again to go on")
     if not run_stage(paths, "report"):

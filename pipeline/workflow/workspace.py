@@ -6,17 +6,17 @@ already made with the same parameters, they take from its cache.
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
-from pipeline import UserError
 from pipeline.config.grid import deep_merge
 from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
 from pipeline.storage import atomic
 from pipeline.storage.yaml_io import dump_yaml, read_yaml
-from pipeline.workflow.runner import repro
+from pipeline.tracking.store import store_uri
+from pipeline.workflow.dvc_command import run_dvc
+from pipeline.workflow.runner import repro, require_success
 
 PRESETS = Path(__file__).parent.parent / "presets"
 # The cache is the study's: what both have in common, the dataset above all, is stored once.
@@ -34,14 +34,9 @@ def run_preset(root: Path, name: str) -> Paths:
     workspace = root / f".{name}"
     create_workspace(root, workspace, read_yaml(PRESETS / f"{name}.yaml"), DVC_CONFIG)
     # Its runs belong beside the main study's in the UI: one store, another experiment.
-    store = f"sqlite:///{(root / 'mlflow.db').resolve()}"
-    os.environ.setdefault("MLFLOW_TRACKING_URI", store)
+    os.environ["MLFLOW_TRACKING_URI"] = store_uri(Paths(root))
     paths = Paths(workspace)
-    if repro(paths, os.cpu_count() or 1, scheduler=None):
-        raise UserError(
-            f"{name}: not finished; the messages above say why. "
-            f"`make {name}` goes on where it stopped"
-        )
+    require_success(repro(paths), f"make {name}")
     return paths
 
 
@@ -59,7 +54,7 @@ def create_workspace(root: Path, workspace: Path, changes: dict[str, Any], dvc_c
     """Lay params.yaml with `changes`, dvc.yaml, the code and a DVC repository into `workspace`."""
     workspace.mkdir(exist_ok=True)
     if not (workspace / ".dvc").exists():
-        subprocess.run(["dvc", "init", "--no-scm", "--quiet"], cwd=workspace, check=True)
+        run_dvc(workspace, "init", "--no-scm", "--quiet")
     code = workspace / "pipeline"
     if not code.is_symlink():
         code.symlink_to(os.path.relpath(root / "pipeline", workspace))

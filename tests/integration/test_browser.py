@@ -34,15 +34,15 @@ PAGES = [ROOT / "reports" / page for page in PUBLISHED]
 TALLEST = 9000
 # MLflow opens a chat beside every page unless the browser remembers that it was closed.
 NO_CHAT = """
-    localStorage.setItem("mlflow.assistant.panelOpen_v1", "false")
-    localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true")
+localStorage.setItem("mlflow.assistant.panelOpen_v1", "false")
+localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true")
 """
 
 # Whether there is a picture of this name for every run, and no other.
 SHOWN = """([name, count]) => {
     const images = [...document.querySelectorAll("img[src*=get-artifact]")]
-    const named = (image) => decodeURIComponent(image.src).includes(name)
-    return images.length == count && images.every(i => i.naturalWidth && named(i))
+    const shown = image => image.naturalWidth && decodeURIComponent(image.src).includes(name)
+    return images.length == count && images.every(shown)
 }"""
 
 
@@ -199,7 +199,7 @@ def see_table(page: Page, address: str, experiment: str, run: str) -> None:
 
 
 def see_comparison(page: Page, address: str, experiment: str, runs: list[str]) -> None:
-    """The parallel coordinates open on what varies and on the headline metric by themselves."""
+    """Parallel coordinates open on what varies and the headline metric, nothing chosen by hand."""
     chosen = f"runs={quote(json.dumps(runs))}&experiments={quote(json.dumps([experiment]))}"
     page.goto(f"{address}/#/compare-runs?{chosen}")
     page.locator(".js-plotly-plot text", has_text=FIRST_METRIC).first.wait_for()
@@ -212,14 +212,12 @@ def see_image_grid(page: Page, address: str, experiment: str, step: int, count: 
         f"{address}/#/experiments/{experiment}/runs?compareRunsMode=CHART&orderByKey=metrics.%60psnr_db%60"
     )
     page.get_by_placeholder("Search metric charts").fill("snapshots")
-    page.get_by_text(
-        "(1)"
-    ).wait_for()  # one chart is left, the one that MLflow makes of pictures by itself
+    # One chart is left, the one that MLflow makes of pictures by itself.
+    page.get_by_text("(1)").wait_for()
     page.get_by_test_id("experiment-view-compare-runs-card-menu").click()
     page.get_by_role("menuitem", name="Configure").click()
-    page.get_by_role("dialog").get_by_role(
-        "switch"
-    ).click()  # the parameters of every run leave no room for its picture
+    # The parameters of every run leave no room for its picture.
+    page.get_by_role("dialog").get_by_role("switch").click()
     page.get_by_role("dialog").get_by_role("button", name="Save changes").click()
     page.get_by_role("slider").focus()
     for _ in range(step):

@@ -1,4 +1,4 @@
-"""Several commands at once in one git and DVC repository: each finishes or refuses clearly, nothing is corrupted."""
+"""Several commands at once in one repository: each finishes or refuses, nothing is corrupted."""
 
 import csv
 import json
@@ -50,11 +50,8 @@ def run(root: Path, *command: str) -> subprocess.Popen[str]:
 
 
 def statuses(root: Path) -> list[str]:
-    client, experiment = (
-        get_client(Paths(root)),
-        load_config(root / "params.yaml").tracking.experiment,
-    )
-    found = search_training_runs(client, experiment)
+    experiment = load_config(root / "params.yaml").tracking.experiment
+    found = search_training_runs(get_client(Paths(root)), experiment)
     return [run.info.status for run in found]
 
 
@@ -65,7 +62,8 @@ def test_two_repros_at_once_one_refuses_and_the_outputs_are_those_of_one(clone: 
     codes = [process.returncode for process in both]
     assert 0 in codes, said
     for code, text in zip(codes, said, strict=True):
-        # Stages of one name exclude each other by DVC's lock; where the first was done, the second just follows.
+        # Stages of one name exclude each other by DVC's lock; where the first was done, the second
+        # just follows.
         assert code == 0 or "lock" in text, text
         assert "Traceback" not in text
     assert outputs(clone) == expected

@@ -36,7 +36,7 @@ def demo() -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_the_reference_collapses_to_the_mean_image_at_every_size(
+def test_original_collapses_to_the_mean_image_at_every_size(
     demo: dict[str, dict[str, Any]],
 ) -> None:
     for latent_dim in (64, 128, 256, 512):
@@ -49,7 +49,7 @@ def test_the_reference_collapses_to_the_mean_image_at_every_size(
 
 
 @pytest.mark.slow
-def test_calibrated_does_not_collapse_and_grows_with_the_latent_size(
+def test_pca_refined_does_not_collapse_and_grows_with_the_latent_size(
     demo: dict[str, dict[str, Any]],
 ) -> None:
     runs = [demo[f"pca_refined-{latent_dim}-0"] for latent_dim in (64, 128, 256, 512)]
@@ -84,7 +84,7 @@ def test_dvc_plots_what_the_report_keeps(demo: dict[str, dict[str, Any]]) -> Non
 def test_the_report_says_so_with_its_pictures(demo: dict[str, dict[str, Any]]) -> None:
     reports = Path(WORKSPACE / "reports")
     text = (reports / "report.md").read_text()
-    assert "**original** collapsed in all 4 runs (latent size 64, 128, 256, 512)" in text
+    assert "**original** collapsed in all 4 runs (latent sizes 64, 128, 256, 512)" in text
     assert "equals the cost of predicting the mean augmented image" in text
     assert "**pca_refined** did not collapse" in text
     for link in ("figures/psnr.png", "figures/loss-original.png"):

@@ -1,4 +1,4 @@
-"""dvc.yaml knows what every stage depends on, and `dvc repro` runs exactly what a change affects."""
+"""dvc.yaml knows what each stage depends on, and `dvc repro` runs exactly what a change affects."""
 
 import ast
 import re
@@ -12,28 +12,20 @@ from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment
 
 from pipeline.config.grid import RecipeConfig, deep_merge
 from pipeline.config.paths import Paths
-from pipeline.stages.__main__ import RUN_STAGES, STUDY_STAGES
+from pipeline.stages.__main__ import RUN_STAGES, SIZE_STAGES, STUDY_STAGES
 from pipeline.storage.yaml_io import read_yaml
-from pipeline.workflow.fingerprint import DETERMINING
+from pipeline.workflow.fingerprint import DECIDING_FOLDERS
 from pipeline.workflow.runner import repair_dvc_lock
 from pipeline.workflow.workspace import create_workspace
 
+PACKAGE = ROOT / "pipeline"
 STAGES = read_yaml(ROOT / "dvc.yaml")["stages"]
-# Decide whether, where and for whom something is written, never which bytes: a change of them must rerun nothing.
-# (The values of params.yaml are tracked as parameters, the outputs' places as outputs.)
-PLUMBING = {
-    ROOT / "pipeline" / name
-    for name in (
-        "__init__.py",
-        "alone.py",
-        "atomic.py",
-        "fingerprint.py",
-        "machine.py",
-        "params.py",
-        "params_yaml.py",
-        "paths.py",
-    )
-} | set((ROOT / "pipeline" / "tracking").glob("*.py"))
+# Folders whose code decides which bytes a stage writes. The others decide whether, where and for
+# whom something is written: a change of them must rerun nothing.
+DECIDING = {"data", "download", "models", "training", "sampling", "evaluation", "report"}
+# Workflow leads from the train stage to the training. The tracker is told, and decides nothing.
+NOT_FOLLOWED = {"tracking"}
+MAX_DEPS = 9
 
 
 def module_file(name: str) -> Path | None:
@@ -60,38 +52,86 @@ def imported(path: Path) -> set[Path]:
     }
 
 
+def folder_of(path: Path) -> str:
+    """The folder of pipeline/ that a module lies in."""
+    return path.relative_to(PACKAGE).parts[0]
+
+
 def closure(path: Path) -> set[Path]:
-    seen, waiting = set(), {path}
+    """Every module that this one brings along, itself among them."""
+    seen: set[Path] = set()
+    waiting = {path}
     while waiting:
         current = waiting.pop()
         seen.add(current)
-        waiting |= imported(current) - seen - PLUMBING
+        if folder_of(current) not in NOT_FOLLOWED:
+            waiting |= imported(current) - seen
     return seen
 
 
+def deciding_modules(stage: str) -> set[str]:
+    """Modules that decide which bytes a stage writes, the stage's own file among them."""
+    own = PACKAGE / "stages" / f"{stage}.py"
+    found = {own, *(path for path in closure(own) if folder_of(path) in DECIDING)}
+    return {path.relative_to(ROOT).as_posix() for path in found}
+
+
+def code_deps(stage: str) -> list[str]:
+    return [dep for dep in STAGES[stage]["deps"] if dep.startswith("pipeline/")]
+
+
+def lies_under(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")
+
+
+def out_paths(stage: str) -> list[str]:
+    outs = [*STAGES[stage]["outs"], *STAGES[stage].get("metrics", [])]
+    return [next(iter(out)) if isinstance(out, dict) else out for out in outs]
+
+
+def test_every_folder_of_the_package_decides_bytes_or_is_known_not_to() -> None:
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert folders - DECIDING == {"config", "stages", "storage", "tracking", "workflow"}
+
+
 def test_the_closure_finds_what_is_imported_through_others() -> None:
-    found = {str(path.relative_to(ROOT)) for path in closure(ROOT / "pipeline/stages/train.py")}
+    found = deciding_modules("train")
     assert {
-        "pipeline/training.py",
-        "pipeline/model/blocks.py",
-        "pipeline/model/__init__.py",
+        "pipeline/training/losses.py",
+        "pipeline/models/layers.py",
+        "pipeline/models/__init__.py",
+        "pipeline/stages/train.py",
     } <= found
-    assert not found & {str(path.relative_to(ROOT)) for path in PLUMBING}
+    reached = {path.relative_to(ROOT).as_posix() for path in closure(PACKAGE / "stages/train.py")}
+    assert {"pipeline/workflow/train_run.py", "pipeline/tracking/live_logger.py"} <= reached
+    assert "pipeline/report/charts.py" not in reached, "which the tracker alone draws with"
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_deps_cover_every_imported_module_that_decides_bytes_and_name_no_other(stage: str) -> None:
-    needed = {str(path.relative_to(ROOT)) for path in closure(ROOT / f"pipeline/stages/{stage}.py")}
-    deps = [dep for dep in STAGES[stage]["deps"] if dep.startswith("pipeline/")]
+    needed, deps = deciding_modules(stage), code_deps(stage)
     for file in needed:
-        assert any(file == dep or file.startswith(f"{dep}/") for dep in deps), (
-            f"{stage} imports {file}"
-        )
+        assert any(lies_under(file, dep) for dep in deps), f"{stage} imports {file}"
     for dep in deps:
-        assert (ROOT / dep).exists(), dep
-        assert any(file == dep or file.startswith(f"{dep}/") for file in needed), (
-            f"{stage} does not import {dep}"
-        )
+        assert any(lies_under(file, dep) for file in needed), f"{stage} does not import {dep}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_says_what_it_does_and_depends_on_a_few_things_that_exist(stage: str) -> None:
+    assert STAGES[stage]["desc"].strip()
+    deps = STAGES[stage]["deps"]
+    assert len(deps) == len(set(deps)) <= MAX_DEPS
+    made = [path for other in STAGES if other != stage for path in out_paths(other)]
+    for dep in deps:
+        if dep in code_deps(stage):
+            assert (ROOT / dep).exists(), dep
+        else:
+            assert any(lies_under(path, dep) for path in made), f"no other stage makes {dep}"
+
+
+def test_training_depends_on_the_folders_of_its_fingerprint() -> None:
+    folders = {f"pipeline/{name}" for name in DECIDING_FOLDERS}
+    assert set(code_deps("train")) == {*folders, "pipeline/stages/train.py"}
 
 
 def test_every_stage_file_is_a_stage_that_runs_it() -> None:
@@ -99,10 +139,11 @@ def test_every_stage_file_is_a_stage_that_runs_it() -> None:
         "__init__",
         "__main__",
     }
-    assert files == set(STAGES) == {*STUDY_STAGES, *RUN_STAGES}
+    assert files == set(STAGES) == {*STUDY_STAGES, *SIZE_STAGES, *RUN_STAGES}
     for name, stage in STAGES.items():
         assert stage["cmd"].split()[:4] == ["python", "-m", "pipeline.stages", name]
-        assert ("matrix" in stage) == (name in RUN_STAGES)
+        cells = {"latent_dim"} if name in SIZE_STAGES else {"variant", "latent_dim", "seed"}
+        assert set(stage.get("matrix", {})) == (set() if name in STUDY_STAGES else cells)
 
 
 def test_tracked_parameters_exist_in_params_yaml() -> None:
@@ -117,46 +158,40 @@ def test_tracked_parameters_exist_in_params_yaml() -> None:
 
 def test_training_tracks_its_whole_recipe() -> None:
     tracked = STAGES["train"]["params"]
-    assert "variants.${item.variant}" in tracked
-    for section, field in RecipeConfig.model_fields.items():
-        keys = {f"{section}.{key}" for key in field.annotation.model_fields}  # type: ignore[union-attr]  # always a section
-        # Where verified data was read from does not change it.
-        assert section in tracked or keys - {"data.source"} <= set(tracked)
+    assert {*RecipeConfig.model_fields, "variants.${item.variant}"} <= set(tracked)
 
 
-def test_modules_of_the_fingerprint_exist_and_are_used_by_training() -> None:
-    used = {
-        str(path.relative_to(ROOT / "pipeline"))
-        for path in closure(ROOT / "pipeline/stages/train.py")
-    }
-    assert set(DETERMINING) <= used
+def test_no_stage_tracks_where_data_was_read_from() -> None:
+    """Verified images are the same wherever they came from."""
+    keys = [key for stage in STAGES.values() for key in stage.get("params", [])]
+    assert not [key for key in keys if key.startswith("download")]
 
 
 @pytest.mark.parametrize(
     "torn", [b"", b"schema: '2.0'\nstages:\n  fetch:\n    cmd: [", b"schema: '2.0'\n"]
 )
 def test_a_torn_lock_is_removed_and_a_whole_one_is_not(
-    tmp_path: Path, torn: bytes, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, torn: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     lock = tmp_path / "dvc.lock"
     repair_dvc_lock(Paths(tmp_path))
     lock.write_bytes(torn)
     repair_dvc_lock(Paths(tmp_path))
-    assert "was torn by a kill" in capsys.readouterr().out
+    assert "was torn by a kill" in caplog.text
     assert not lock.exists()
     lock.write_text("schema: '2.0'\nstages: {}\n")
     repair_dvc_lock(Paths(tmp_path))
     assert lock.exists()
 
 
-# --- the real thing ------------------------------------------------------------------------------------------------
+# The real thing.
 
 Repro = Callable[..., list[str]]
 
 
 @pytest.fixture(scope="module")
 def repro(tmp_path_factory: pytest.TempPathFactory, mnist_root: Path) -> Repro:
-    """Run `dvc repro` on a small study after changes to params.yaml; returns the stages that ran, sorted."""
+    """`dvc repro` on a small study after changes to params.yaml; returns what ran, sorted."""
     root = tmp_path_factory.mktemp("study with Кирилиця")
     small = deep_merge(SMALL, {"download": {"source": str(mnist_root)}, "train": {"epochs": 1}})
 
@@ -185,13 +220,17 @@ def cells(stage: str, *runs: str) -> list[str]:
 def test_repro_runs_exactly_what_a_change_affects(repro: Repro) -> None:
     both = ("original-2-0", "pca_refined-2-0")
     everything = sorted(cells("train", *both) + cells("sample", *both) + cells("evaluate", *both))
-    assert repro({}) == sorted([*everything, "baselines", "fetch", "report"])
+    assert repro({}) == sorted([*everything, "baselines", "fetch", "report", "rivals@2"])
     assert repro({}) == [], "nothing changed"
 
     added = {"grid": {"latent_dims": [2, 3]}}
     new = ("original-3-0", "pca_refined-3-0")
     assert repro(added) == sorted(
-        [*cells("train", *new), *cells("sample", *new), *cells("evaluate", *new), "report"]
+        [
+            *(stage for kind in RUN_STAGES for stage in cells(kind, *new)),
+            "report",
+            "rivals@3",
+        ]
     )
     report = repro.root / "reports" / "report.md"  # type: ignore[attr-defined]
     assert "pca_refined-3-0" in report.read_text()
@@ -212,8 +251,8 @@ def test_repro_runs_exactly_what_a_change_affects(repro: Repro) -> None:
     assert repro(sampling | {"report": {"num_images": 3}, "tracking": {"experiment": "other"}}) == [
         "report"
     ]
-    # Every training reads the section. `original` overrides the value: its model comes out the same, and DVC
-    # stops there.
+    # Every training reads the section. `original` overrides the value: its model comes out the
+    # same, and DVC stops there.
     default = repro(sampling | {"report": {"num_images": 3}, "train": {"clip_grad_norm": 0.5}})
     assert default == sorted(
         [*cells("train", *both), "sample@pca_refined-2-0", "evaluate@pca_refined-2-0", "report"]

@@ -1,4 +1,4 @@
-"""Real stages in hostile surroundings: a clear line, a non-zero exit, nothing half-written that passes for whole."""
+"""Real stages in hostile surroundings: a clear line, a non-zero exit, nothing half-written."""
 
 import os
 import resource
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def workspace(trained: tuple[Config, Paths], tmp_path: Path) -> Path:
-    """A finished study in a folder with spaces and Cyrillic letters; its outputs may be removed and made again."""
+    """A finished study, to be changed, in a folder with spaces and Cyrillic letters."""
     params, paths = trained
     root = tmp_path / "тека з пробілами"
     shutil.copytree(
@@ -38,7 +38,7 @@ def stage(
     as_user: bool = False,
     **environment: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a stage as DVC does, under a resource limit; `as_user` takes root's right to write everywhere."""
+    """Run a stage as DVC does, under a limit; `as_user` takes root's right to write everywhere."""
     drop = "-dac_override,-dac_read_search"
     user = (
         ["setpriv", f"--bounding-set={drop}", f"--inh-caps={drop}"]
@@ -51,9 +51,14 @@ def stage(
         if not key.startswith(("MLFLOW", "DVC", "DISPLAY"))
     }
     return subprocess.run(
-        [*user, sys.executable, "-m", "pipeline.stages", name, *arguments], cwd=root, preexec_fn=limit,
-        env=clean | {"PYTHONPATH": str(ROOT)} | environment, capture_output=True, text=True, stdin=subprocess.DEVNULL,
-    )  # fmt: skip  # how it runs, then what it sees
+        [*user, sys.executable, "-m", "pipeline.stages", name, *arguments],
+        cwd=root,
+        preexec_fn=limit,
+        env=clean | {"PYTHONPATH": str(ROOT)} | environment,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
@@ -80,6 +85,7 @@ def find_stale(root: Path) -> list[str]:
     [
         ("fetch", (), "data/mnist"),
         ("baselines", (), "models/baselines"),
+        ("rivals", ("2",), "reports/rivals/2.json"),
         ("train", ("original-2-0",), "models/original-2-0"),
         ("sample", ("original-2-0",), "reports/samples/original-2-0"),
         ("evaluate", ("original-2-0",), "reports/metrics/original-2-0.json"),
@@ -128,7 +134,7 @@ def test_a_file_in_place_of_a_folder_is_named(workspace: Path) -> None:
 
 
 def test_too_little_memory_is_said(workspace: Path) -> None:
-    """The address space is limited once PyTorch is loaded, and the model is made far too large for it."""
+    """The address space is limited, and the model is made far too large for it."""
     path = workspace / "params.yaml"
     path.write_text(path.read_text().replace("- 4\n  - 8\n", "- 4\n  - 200000\n"))
     assert "200000" in path.read_text()
@@ -154,6 +160,8 @@ def test_missing_inputs_are_named_with_what_makes_them(workspace: Path, missing:
 def test_a_stage_wants_the_name_of_one_run(workspace: Path) -> None:
     refused(stage(workspace, "train"), "name of one run")
     refused(stage(workspace, "train", "original-3-0"), "original-3-0", "pca_refined-2-0")
+    refused(stage(workspace, "rivals"), "a latent size")
+    refused(stage(workspace, "rivals", "3"), "no latent size '3'", "its grid has: 2")
 
 
 def test_without_git_a_display_fonts_or_a_home_the_study_runs(

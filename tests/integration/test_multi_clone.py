@@ -1,4 +1,4 @@
-"""The grid over machines: two clones train half of it each and push, a third one pulls and trains nothing."""
+"""The grid over machines: two clones train half of it each and push, a third trains nothing."""
 
 import subprocess
 from collections.abc import Iterator
@@ -43,10 +43,9 @@ def test_two_machines_train_half_each_and_a_third_one_nothing(
 ) -> None:
     origin = tmp_path / "origin"
     origin.mkdir()
-    remote = f"    remote = study\n['remote \"study\"']\n    url = s3://study/dvc\n    endpointurl = {bucket}\n"
-    git_study(
-        origin, {"grid": {"latent_dims": [2, 3]}, "download": {"source": str(mnist_root)}}, remote
-    )
+    remote = "    remote = study\n['remote \"study\"']\n    url = s3://study/dvc\n"
+    changes = {"grid": {"latent_dims": [2, 3]}, "download": {"source": str(mnist_root)}}
+    git_study(origin, changes, f"{remote}    endpointurl = {bucket}\n")
     run(origin, "git", "add", "-A")
     run(origin, "git", "commit", "-qm", "A small study")
     first, second, third = (tmp_path / name for name in ("first", "second", "third"))

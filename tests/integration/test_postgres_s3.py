@@ -1,4 +1,4 @@
-"""MLflow's server with a PostgreSQL store and S3 artifacts, by environment variables alone; many writers to SQLite."""
+"""MLflow on PostgreSQL and S3, by environment variables alone; many writers to one SQLite."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from servers import CREDENTIALS, free_port, initdb, mlflow_server, postgres_serv
 from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
 from pipeline.config.run_record import load_run_record
-from pipeline.tracking.client import PARENT, get_client, logged_epochs, search_training_runs
+from pipeline.tracking.client import get_client, logged_epochs, search_training_runs
 from pipeline.tracking.live_logger import mirror_training
 from pipeline.tracking.sync import find_drift, sync
 
@@ -103,7 +103,7 @@ def test_several_processes_logging_at_once_to_a_new_sqlite_lose_nothing(tmp_path
     client = get_client(Paths(tmp_path))
     runs = search_training_runs(client, "busy")
     assert len(runs) == 4
-    assert len({run.data.tags[PARENT] for run in runs}) == 1
+    assert all("mlflow.parentRunId" not in run.data.tags for run in runs), "they lie flat"
     for run in runs:
         assert run.info.status == "FINISHED"
         assert logged_epochs(client, run.info.run_id) == set(range(1, 31))

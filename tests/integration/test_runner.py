@@ -1,4 +1,4 @@
-"""Cells trained side by side give the files of a serial `dvc repro`; one that fails leaves the others alone."""
+"""Runs trained side by side give the files of a serial `dvc repro`; a failing one stops none."""
 
 import shutil
 import subprocess
@@ -10,6 +10,7 @@ from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment, outputs
 from distributed import LocalCluster
 
 from pipeline.config.grid import deep_merge
+from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
 from pipeline.storage import dvc_lock
 from pipeline.tracking.client import get_client, logged_epochs, search_training_runs
@@ -26,12 +27,8 @@ def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def workspace(root: Path, source: Path, changes: dict) -> Paths:
-    create_workspace(
-        ROOT,
-        root,
-        deep_merge(deep_merge(SMALL, {"download": {"source": str(source)}}), changes),
-        DVC_CONFIG,
-    )
+    small = deep_merge(SMALL, {"download": {"source": str(source)}})
+    create_workspace(ROOT, root, deep_merge(small, changes), DVC_CONFIG)
     return Paths(root)
 
 
@@ -77,7 +74,7 @@ def test_the_report_names_mlflows_runs_of_what_the_run_cache_gave(
     assert list(pd.read_csv(paths.reports / "summary.csv")["mlflow_run_id"]) == [run.info.run_id]
 
 
-def test_a_failing_cell_is_reported_and_the_others_are_complete(
+def test_a_failing_run_is_reported_and_the_others_are_complete(
     tmp_path: Path, mnist_root: Path
 ) -> None:
     wild = {"variants": {"original": {"train": {"learning_rate": 1e30, "clip_grad_norm": 1e30}}}}

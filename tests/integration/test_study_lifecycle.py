@@ -1,4 +1,4 @@
-"""A study's whole life in a git repository with a DVC remote: MLflow shows it at every turn, and old runs come back."""
+"""A study's whole life in git with a DVC remote: MLflow shows each turn, and old runs come back."""
 
 import itertools
 import json
@@ -63,7 +63,7 @@ def repository(tmp_path: Path, mnist_root: Path, monkeypatch: pytest.MonkeyPatch
 
 @contextmanager
 def fresh_store(root: Path) -> Iterator[Paths]:
-    """The store under a name of its own: MLflow keeps connections, even to a database that was deleted."""
+    """The store under a new name: MLflow keeps connections, even to a database that was deleted."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/{'./' * next(VIEWS)}mlflow.db")
         yield Paths(root)
@@ -87,8 +87,12 @@ def compared(client: MlflowClient) -> dict[str, dict]:
         }
         status = found.info.status
         described[found.data.tags["fingerprint"]] = {
-            "status": status, "steps": steps, "metrics": metrics, "tags": tags, "params": found.data.params,
-        }  # fmt: skip  # what is compared
+            "status": status,
+            "steps": steps,
+            "metrics": metrics,
+            "tags": tags,
+            "params": found.data.params,
+        }
     return described
 
 
@@ -209,7 +213,7 @@ def killed_training(root: Path, original: dict) -> None:
 def restored_elsewhere(
     root: Path, second: Path, fingerprint: str, expected: dict[str, str]
 ) -> None:
-    """An older run, with parameters that no commit has, comes back in another clone, byte for byte."""
+    """An older run, of parameters that no commit has, comes back in another clone, every byte."""
     run(root, "git", "clone", "-q", str(root), str(second))
     elsewhere = {"MLFLOW_TRACKING_URI": f"sqlite:///{root / 'mlflow.db'}"}
     with fresh_store(root) as paths:

@@ -1,9 +1,10 @@
-"""Kill the pipeline at random instants and see that nothing is lost: `python tests/stress/kill_pipeline.py --kills 100`.
+"""Kill the pipeline at random instants and see that nothing is lost: `make test-stress`.
 
-A small study is run once undisturbed. Then, again and again, one stage or the whole pipeline is started by
-`dvc repro` without a run cache to hide behind, killed at a random instant in a random way, and `dvc repro` has to
-complete it: every output must have the bytes of the undisturbed run. At the end MLflow, after `sync`, must have
-one finished run for each training, with every epoch once.
+A small study is run once undisturbed. Then, again and again, one stage or the whole pipeline is
+started by `dvc repro` without a run cache to hide behind, killed at a random instant in a random
+way, and `dvc repro` has to complete it: every output must have the bytes of the undisturbed run.
+At the end MLflow, after `sync`, must have one finished run for each training, with every epoch
+once.
 """
 
 import argparse
@@ -77,7 +78,7 @@ def repro(study: Path, *arguments: str) -> str:
 
 
 def kill_once(study: Path, stage: str, instant: float, way: str, after_checkpoint: bool) -> bool:
-    """Start `dvc repro` on one stage (or on all, for an empty name) and kill it; False if it was done before."""
+    """Start `dvc repro` on a stage, or on all for "", and kill it; False if it was done before."""
     forget(study, stage)
     target = ["--single-item", stage] if stage else []
     process = subprocess.Popen(
@@ -106,7 +107,7 @@ def kill_once(study: Path, stage: str, instant: float, way: str, after_checkpoin
 
 
 def forget(study: Path, stage: str) -> None:
-    """Make DVC forget that it ever ran the stage (all of them: ""), or it would restore the outputs instead."""
+    """Make DVC forget that it ever ran the stage (all of them: ""), or it would restore outputs."""
     shutil.rmtree(study / ".dvc" / "cache" / "runs", ignore_errors=True)
     lock = Paths(study).dvc_lock
     kept = {
@@ -159,12 +160,14 @@ def kill_repeatedly(kills: int, seed: int, root: Path) -> None:
         # Every stage in turn, and the whole pipeline as often as one of them.
         stage = list(seconds)[made.total() % len(seconds)]
         instant, way = draw.uniform(0.1, seconds[stage]), draw.choice(WAYS)
-        # Most of a small training is its start; its kills are aimed at the epochs, after the first checkpoint.
+        # Most of a small training is its start; its kills are aimed at the epochs, after the first
+        # checkpoint.
         training = stage.startswith("train")
         instant = draw.uniform(0, EPOCHS_TAKE) if training else instant
         if not kill_once(study, stage, instant, way, after_checkpoint=training):
             continue
-        what = f"{way} {instant:.2f} s into {'the epochs of ' if training else ''}{stage or 'the whole pipeline'}"
+        where = f"the epochs of {stage}" if training else stage or "the whole pipeline"
+        what = f"{way} {instant:.2f} s into {where}"
         resumed += repro(study).count("resumed after epoch")
         compare(study, expected, what)
         made[stage or "the whole pipeline"] += 1
@@ -172,9 +175,8 @@ def kill_repeatedly(kills: int, seed: int, root: Path) -> None:
     check_tracker(study)
     print(", ".join(f"{count} in {stage}" for stage, count in made.items()))
     print(f"trainings that went on from a checkpoint: {resumed}")
-    print(
-        f"kills survived / kills made: {made.total()} / {kills}; MLflow has every run and every epoch once"
-    )
+    print(f"kills survived / kills made: {made.total()} / {kills}")
+    print("MLflow has every run and every epoch once")
 
 
 if __name__ == "__main__":
@@ -182,7 +184,8 @@ if __name__ == "__main__":
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    # A shell starts what it puts into the background with SIGINT ignored, and its children would inherit that.
+    # A shell starts what it puts into the background with SIGINT ignored, and its children would
+    # inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="kill-") as folder:
         try:

@@ -1,6 +1,5 @@
-"""Every way params.yaml can be wrong gives one clear message that names the key, the value and what is allowed."""
+"""Every wrong params.yaml gives one clear message: the key, the value and what is allowed."""
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +7,11 @@ import pytest
 from conftest import CASES, ROOT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ruamel.yaml import YAML
 
 from pipeline import UserError
-from pipeline.config.grid import Config, deep_merge
+from pipeline.config.grid import Config, RecipeConfig, RunConfig, deep_merge
 from pipeline.config.loader import load_config
-from pipeline.storage.yaml_io import read_yaml
+from pipeline.storage.yaml_io import dump_yaml, read_yaml
 
 
 def written(folder: Path, **changes: Any) -> Path:
@@ -25,14 +23,12 @@ def written(folder: Path, **changes: Any) -> Path:
         for section in sections:
             part = part[section]
         part[last] = value
-    return dump_yaml(folder, document)
+    return saved(folder, document)
 
 
-def dump_yaml(folder: Path, document: Any) -> Path:
-    text = io.StringIO()
-    YAML().dump(document, text)
+def saved(folder: Path, document: Any) -> Path:
     path = folder / "params.yaml"
-    path.write_text(text.getvalue())
+    path.write_text(dump_yaml(document))
     return path
 
 
@@ -48,36 +44,46 @@ def complaint(path: Path) -> str:
 BAD = [
     ({"train__epoch": 3}, ["train.epoch", "unknown key"]),
     ({"extra": {}}, ["extra", "unknown key"]),
-    ({"study__variants": ["refrence"]}, ["refrence", "calibrated, ", ", reference"]),
-    ({"study__variants": []}, ["study.variants", "at least 1"]),
-    ({"study__latent_dims": [0]}, ["study.latent_dims[0]", "greater than 0", "0"]),
-    ({"study__latent_dims": [-1]}, ["study.latent_dims[0]", "greater than 0", "-1"]),
-    ({"study__latent_dims": [64, 1.5]}, ["study.latent_dims[1]", "integer", "1.5"]),
-    ({"study__latent_dims": ["64"]}, ["study.latent_dims[0]", "integer", "'64'"]),
-    ({"study__latent_dims": [True]}, ["study.latent_dims[0]", "integer", "True"]),
-    ({"study__latent_dims": [64, 128, 64]}, ["latent_dims", "repeats 64"]),
-    ({"study__latent_dims": []}, ["study.latent_dims", "at least 1"]),
-    ({"study__latent_dims": [100000]}, ["study.latent_dims[0]", "3072", "100000"]),
-    ({"study__seeds": []}, ["study.seeds", "at least 1"]),
-    ({"study__seeds": [0, 0]}, ["seeds", "repeats 0"]),
+    ({"grid__variants": ["orignal"]}, ["orignal", "original, ", ", sigma_vae"]),
+    ({"grid__variants": []}, ["grid.variants", "at least 1"]),
+    ({"grid__latent_dims": [0]}, ["grid.latent_dims[0]", "greater than 0", "0"]),
+    ({"grid__latent_dims": [-1]}, ["grid.latent_dims[0]", "greater than 0", "-1"]),
+    ({"grid__latent_dims": [64, 1.5]}, ["grid.latent_dims[1]", "integer", "1.5"]),
+    ({"grid__latent_dims": ["64"]}, ["grid.latent_dims[0]", "integer", "'64'"]),
+    ({"grid__latent_dims": [True]}, ["grid.latent_dims[0]", "integer", "True"]),
+    ({"grid__latent_dims": [64, 128, 64]}, ["latent_dims", "repeats 64"]),
+    ({"grid__latent_dims": []}, ["grid.latent_dims", "at least 1"]),
+    ({"grid__latent_dims": [100000]}, ["grid.latent_dims[0]", "3072", "100000"]),
+    ({"grid__seeds": []}, ["grid.seeds", "at least 1"]),
+    ({"grid__seeds": [0, 0]}, ["seeds", "repeats 0"]),
     ({"train__learning_rate": 0}, ["train.learning_rate", "greater than 0"]),
     ({"train__learning_rate": -0.1}, ["train.learning_rate", "greater than 0", "-0.1"]),
     ({"train__learning_rate": float("nan")}, ["train.learning_rate", "nan"]),
     ({"train__learning_rate": float("inf")}, ["train.learning_rate", "finite"]),
     ({"train__batch_size": 50_001}, ["train.batch_size", "50001", "45000"]),
     ({"data__dataset": "imagenet"}, ["data.dataset", "'cifar10'", "'imagenet'"]),
-    ({"data__validation": 50_000}, ["validation is 50000", "1 to 49999"]),
-    ({"data__train_images": 48_000}, ["train_images is 48000", "1 to 45000"]),
-    ({"objective__variance": -1.0}, ["objective.variance"]),
+    ({"data__val_size": 50_000}, ["val_size is 50000", "1 to 49999"]),
+    ({"data__train_size": 48_000}, ["train_size is 48000", "1 to 45000"]),
     (
-        {"variants__calibrated": {"train": {"epoch": 1}}},
-        ["variants.calibrated.train.epoch", "unknown key"],
+        {"loss__decoder_variance": -1.0},
+        ["loss.decoder_variance", "'optimal' or greater than 0", "-1.0"],
     ),
-    ({"variants__calibrated": {"trian": {}}}, ["variants.calibrated.trian", "unknown key"]),
-    ({"variants__calibrated": {"train": {"batch_size": 90_000}}}, ["variants.calibrated", "90000"]),
-    ({"variants__reference": {"train": 3}}, ["variants.reference.train"]),
-    ({"report__columns": 10_000}, ["report.columns"]),
-    ({"report__baseline": "plain"}, ["report.baseline", "plain", "null, reference, calibrated"]),
+    ({"train": 3}, ["train: should be a section", "3"]),
+    (
+        {"variants__pca_refined": {"train": {"epoch": 1}}},
+        ["variants.pca_refined.train.epoch", "unknown key"],
+    ),
+    ({"variants__pca_refined": {"trian": {}}}, ["variants.pca_refined.trian", "unknown key"]),
+    (
+        {"variants__pca_refined": {"train": {"batch_size": 90_000}}},
+        ["variants.pca_refined", "90000"],
+    ),
+    ({"variants__original": {"train": 3}}, ["variants.original.train"]),
+    ({"report__num_images": 10_000}, ["report.num_images", "10000"]),
+    (
+        {"report__baseline": "sigma_vae"},
+        ["report.baseline", "sigma_vae", "null, original, pca_refined"],
+    ),
 ]
 
 
@@ -92,7 +98,7 @@ def test_a_bad_value_is_named_with_what_is_allowed(
 
 @pytest.mark.parametrize(
     "text",
-    ["study: [", "a: b: c", "- 1\n- 2", "", "just words", "\t", "x: !!python/object:os.system 1"],
+    ["grid: [", "a: b: c", "- 1\n- 2", "", "just words", "\t", "x: !!python/object:os.system 1"],
 )
 def test_what_is_not_a_mapping_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "params.yaml"
@@ -109,7 +115,7 @@ def test_a_missing_file_and_a_binary_file_are_refused(tmp_path: Path) -> None:
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
     document = read_yaml(ROOT / "params.yaml")
     del document["train"]["epochs"]
-    assert "train.epochs: missing" in complaint(dump_yaml(tmp_path, document))
+    assert "train.epochs: missing" in complaint(saved(tmp_path, document))
 
 
 def test_scientific_notation_is_a_number_as_in_dvc(tmp_path: Path) -> None:
@@ -119,37 +125,43 @@ def test_scientific_notation_is_a_number_as_in_dvc(tmp_path: Path) -> None:
 
 
 def test_a_variant_changes_only_what_it_names(params) -> None:
-    recipe = params.recipe("reference")
-    assert recipe.objective.likelihood == "bernoulli"
-    assert recipe.objective.beta == params.objective.beta
-    assert recipe.train.scheduler.kind == "plateau"
+    recipe = params.recipe("original")
+    assert recipe.loss.likelihood == "bernoulli"
+    assert recipe.loss.beta == params.loss.beta
+    assert recipe.train.lr_scheduler.name == "plateau"
     assert recipe.train.learning_rate == params.train.learning_rate
-    assert params.recipe("plain").train == params.train
+    assert params.recipe("sigma_vae").train == params.train
 
 
 def test_the_grid_is_the_product_in_the_order_of_the_file(params) -> None:
     names = [run.name for run in params.runs]
-    assert names[:2] == ["reference-64-0", "reference-128-0"]
-    assert len(names) == len(params.study.variants) * len(params.study.latent_dims) * len(
-        params.study.seeds
+    assert names[:2] == ["original-64-0", "original-128-0"]
+    grid = params.grid
+    assert len(names) == len(grid.variants) * len(grid.latent_dims) * len(grid.seeds)
+
+
+def test_a_run_is_its_variants_recipe_at_a_size_with_a_seed(params) -> None:
+    run = params.run("pca_refined-256-0")
+    assert (run.variant, run.latent_dim, run.seed) == ("pca_refined", 256, 0)
+    assert RecipeConfig(**{key: getattr(run, key) for key in RecipeConfig.model_fields}) == (
+        params.recipe("pca_refined")
     )
+    assert RunConfig.model_validate(run.to_dict()) == run
 
 
 def test_the_ablation_compares_every_variant_that_does_not_collapse(params) -> None:
-    changed = deep_merge(
-        read_yaml(ROOT / "params.yaml"), read_yaml(ROOT / "pipeline" / "ablation.yaml")
-    )
-    ablation = Config.model_validate(changed)
-    assert set(ablation.study.variants) == set(params.variants) - {"reference"}
-    assert ablation.report.baseline == "plain"
+    preset = read_yaml(ROOT / "pipeline" / "presets" / "ablation.yaml")
+    ablation = Config.model_validate(deep_merge(read_yaml(ROOT / "params.yaml"), preset))
+    assert set(ablation.grid.variants) == set(params.variants) - {"original"}
+    assert ablation.report.baseline == "sigma_vae"
 
 
 def test_an_unknown_run_is_refused_with_the_known_ones(params) -> None:
-    with pytest.raises(UserError, match="reference-64-0"):
-        params.run("reference-65-0")
+    with pytest.raises(UserError, match="original-64-0"):
+        params.run("original-65-0")
 
 
-def test_overlaying_does_not_change_its_arguments() -> None:
+def test_merging_does_not_change_its_arguments() -> None:
     base = {"a": {"b": 1, "c": 2}}
     assert deep_merge(base, {"a": {"b": 3}}) == {"a": {"b": 3, "c": 2}}
     assert base == {"a": {"b": 1, "c": 2}}
@@ -162,9 +174,14 @@ def leaves(part: Any, key: tuple = ()) -> list[tuple]:
 
 
 JUNK = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.lists(st.integers(), max_size=3),
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=5),
+    st.lists(st.integers(), max_size=3),
     st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
-)  # fmt: skip  # one kind after the other
+)
 
 
 @pytest.mark.fuzz

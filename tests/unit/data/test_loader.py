@@ -1,4 +1,4 @@
-"""Splits are fixed and disjoint; augmentation is drawn for each image and matches its exact mean."""
+"""Splits are fixed and disjoint; augmentation is drawn an image and matches its exact mean."""
 
 import numpy as np
 import pytest
@@ -22,10 +22,10 @@ def test_the_split_is_disjoint_complete_and_fixed() -> None:
     assert set(fewer.tolist()) <= set(train.tolist())
 
 
-@pytest.mark.parametrize(("validation", "train_images"), [(1000, None), (900, 101), (100, 901)])
-def test_more_than_there_is_cannot_be_split(validation: int, train_images: int | None) -> None:
+@pytest.mark.parametrize(("val_size", "train_size"), [(1000, None), (900, 101), (100, 901)])
+def test_more_than_there_is_cannot_be_split(val_size: int, train_size: int | None) -> None:
     with pytest.raises(UserError, match="there are 1000 images"):
-        loader.train_val_split(1000, validation, train_images)
+        loader.train_val_split(1000, val_size, train_size)
 
 
 def test_an_epoch_has_every_image_once_in_an_order_of_the_generator(

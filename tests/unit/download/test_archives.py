@@ -28,9 +28,9 @@ def tar(path: Path, members: dict[str, bytes], *extra: tarfile.TarInfo) -> Path:
 
 @pytest.fixture
 def release(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """Six files in the official format, 20 records each, with their own hashes in place of the official ones."""
+    """Six files in the official format, 20 records each, their own hashes taken for official."""
     generator = np.random.default_rng(0)
-    monkeypatch.setattr(archives, "RECORDS", 20)
+    monkeypatch.setattr(archives, "NUM_RECORDS", 20)
     files = {}
     for name in archives.CIFAR10_SHA256:
         table = generator.integers(0, 256, (20, archives.RECORD_BYTES)).astype(np.uint8)
@@ -42,13 +42,13 @@ def release(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
 
 
 def as_npm_package(path: Path, release: dict[str, bytes]) -> Path:
-    """The same records as the npm package lays them out: PNGs of one image a row, labels in JSON."""
+    """The same records as the npm package has them: PNGs of one image a row, labels in JSON."""
     members, labels = {}, []
     for name, content in release.items():
         images, label = archives.parse_records(content)
-        make_grid = images.reshape(20, 3, 1024).transpose(0, 2, 1)
+        rows = images.reshape(20, 3, 1024).transpose(0, 2, 1)
         file = io.BytesIO()
-        Image.fromarray(np.ascontiguousarray(make_grid)).save(file, format="PNG")
+        Image.fromarray(np.ascontiguousarray(rows)).save(file, format="PNG")
         members[f"package/{name.replace('.bin', '.png')}"] = file.getvalue()
         if name.startswith("test"):
             members["package/test_lables.json"] = json.dumps(label.tolist()).encode()
@@ -143,12 +143,12 @@ def test_every_truncation_and_random_damage_is_refused_or_harmless(
     whole = tar(tmp_path / "whole.tar.gz", release).read_bytes()
     packed = as_npm_package(tmp_path / "packed.tgz", release).read_bytes()
     generator = np.random.default_rng(3)
-    changed_outputs = tmp_path / "damaged"
+    damaged = tmp_path / "damaged"
     for case in range(CASES):
         content = bytearray(whole if case % 2 else packed)
         if case % 3 == 0:
             content = content[: generator.integers(len(content))]
         else:
             content[generator.integers(len(content))] ^= 1 << generator.integers(8)
-        changed_outputs.write_bytes(content)
-        assert outcome(changed_outputs) in (release, "refused")
+        damaged.write_bytes(content)
+        assert outcome(damaged) in (release, "refused")

@@ -26,11 +26,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/missing":
             self.send_error(404)
             return
-        start = (
-            int(wanted.removeprefix("bytes=").rstrip("-"))
-            if wanted and self.path == "/whole"
-            else 0
-        )
+        ranged = wanted and self.path == "/whole"
+        start = int(wanted.removeprefix("bytes=").rstrip("-")) if ranged else 0
         if start >= len(CONTENT):
             self.send_error(416)
             return
@@ -106,8 +103,8 @@ def test_failures_are_one_line_that_names_the_source(server: str, tmp_path: Path
 def test_a_stalled_source_is_abandoned(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "WINDOW_SECONDS", 0.3)
-    monkeypatch.setattr(download, "CHUNK", 1)
+    monkeypatch.setattr(http, "WINDOW_SECONDS", 0.3)
+    monkeypatch.setattr(http, "CHUNK_SIZE", 1)
     with pytest.raises(UserError, match="stalled"):
         http.download(f"{server}/slow", tmp_path / "file")
 

@@ -1,4 +1,4 @@
-"""Twenty and more planted models, each with the verdict that a person would give."""
+"""Twenty and more planted models, each with the diagnosis that a person would give."""
 
 from collections.abc import Callable
 
@@ -15,18 +15,23 @@ from pipeline.evaluation.collapse import (
 
 N, D = 2000, 40
 G = torch.Generator().manual_seed(0)
-X = torch.randn(N, D, generator=G)  # what the "images" are made of
+# What the "images" are made of.
+X = torch.randn(N, D, generator=G)
 FIXED = torch.linspace(-3, 3, D).expand(N, D)
 
 
 def decoder(used: Tensor, noise: float = 0.3) -> Callable[[Tensor], tuple[float, float]]:
-    """Errors of a linear decoder that follows the `used` dimensions: with the own, and with another's code."""
+    """Errors of a linear decoder that follows the `used` dimensions.
+
+    With an image's own code, and with another's.
+    """
 
     def errors(mu: Tensor) -> tuple[float, float]:
-        iter_batches = mu[derangement(N, torch.Generator().manual_seed(1))]
+        shuffled = mu[derangement(N, torch.Generator().manual_seed(1))]
         target = X * used
-        own = (target - mu * used).square().mean() + noise**2
-        return float(own), float((target - iter_batches * used).square().mean() + noise**2)
+        own_mse = (target - mu * used).square().mean() + noise**2
+        shuffled_mse = (target - shuffled * used).square().mean() + noise**2
+        return float(own_mse), float(shuffled_mse)
 
     return errors
 
@@ -79,12 +84,13 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("name", PLANTED)
-def test_the_verdict_on_a_planted_model(name: str) -> None:
+def test_the_diagnosis_of_a_planted_model(name: str) -> None:
     mu, errors, expected = PLANTED[name]
     result = diagnose_collapse(mu, 0.01, *errors(mu), kl=0.123)
-    assert result.verdict == expected, result
+    assert result.label == expected, result
     assert "0.1230" in result.reason
     assert result.active_units == int((mu.var(0) > 0.01).sum())
+    assert result.active_fraction == pytest.approx(result.active_units / D)
 
 
 def test_active_units_is_the_variance_of_mu() -> None:

@@ -52,14 +52,14 @@ def test_precision_and_recall_of_equal_and_of_distant_sets() -> None:
 
 
 def test_fewer_modes_cost_recall_and_not_precision() -> None:
-    found = prdc_metrics(A, A[A[:, 0] > 1][:200])
-    assert found["precision"] == 1
-    assert found["recall"] < 0.8
+    metrics = prdc_metrics(A, A[A[:, 0] > 1][:200])
+    assert metrics["precision"] == 1
+    assert metrics["recall"] < 0.8
 
 
 def test_every_distance_is_named_after_the_set(capsys: pytest.CaptureFixture[str]) -> None:
-    found = distances(A, B, "gmm", seed=0)
-    assert set(found) == {
+    metrics = distances(A, B, "gmm", seed=0)
+    assert set(metrics) == {
         f"{key}_gmm" for key in ("fd", "kd", "precision", "recall", "density", "coverage")
     }
     assert capsys.readouterr().out == ""

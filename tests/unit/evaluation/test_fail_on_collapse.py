@@ -1,4 +1,4 @@
-"""`evaluate.fail_on_collapse` fails a collapsed run's evaluation once its files are written, and no other run's."""
+"""`evaluate.fail_on_collapse` fails a collapsed run's evaluation, its files written, no other's."""
 
 import json
 
@@ -11,28 +11,23 @@ from pipeline.stages import evaluate
 
 
 @pytest.mark.slow
-def test_a_collapsed_run_fails_the_gate_and_a_healthy_one_passes(
-    trained: tuple[Config, Paths],
-) -> None:
+def test_a_collapsed_run_fails_and_a_healthy_one_passes(trained: tuple[Config, Paths]) -> None:
     params, paths = trained
-    gated = params.model_copy(
-        update={"evaluate": params.evaluate.model_copy(update={"fail_on_collapse": True})}
-    )
-    verdicts = {
-        run.name: json.loads(paths.metrics(run.name).read_text())["collapse"] for run in params.runs
+    failing = params.evaluate.model_copy(update={"fail_on_collapse": True})
+    config = params.model_copy(update={"evaluate": failing})
+    labels = {
+        run.name: json.loads(paths.metrics(run.name).read_text())["collapse_label"]
+        for run in params.runs
     }
-    assert verdicts == {"reference-2-0": "collapsed", "calibrated-2-0": "healthy"}
-    for run in gated.runs:
-        paths.metrics(run.name).rename(paths.metrics(run.name).with_suffix(".before"))
-        if verdicts[run.name] == "collapsed":
-            with pytest.raises(
-                UserError, match=r"reference-2-0: collapsed: .*; evaluate\.fail_on_collapse is true"
-            ):
-                evaluate.main(run, gated, paths)
+    assert labels == {"original-2-0": "collapsed", "pca_refined-2-0": "healthy"}
+    refusal = r"original-2-0: collapsed: .*; evaluate\.fail_on_collapse is true"
+    for run in config.runs:
+        metrics = paths.metrics(run.name)
+        before = metrics.rename(metrics.with_suffix(".before"))
+        if labels[run.name] == "collapsed":
+            with pytest.raises(UserError, match=refusal):
+                evaluate.main(run, config, paths)
         else:
-            evaluate.main(run, gated, paths)
-        before = paths.metrics(run.name).with_suffix(".before")
-        assert paths.metrics(run.name).read_text() == before.read_text(), (
-            "its figures are those of before"
-        )
+            evaluate.main(run, config, paths)
+        assert metrics.read_text() == before.read_text(), "its metrics are those of before"
         before.unlink()

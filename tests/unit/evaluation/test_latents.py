@@ -1,4 +1,4 @@
-"""Mutual information against a closed form, and the linear probe on codes that hold the label or nothing."""
+"""Mutual information against a closed form; the probe on codes with the label or nothing."""
 
 import math
 
@@ -25,7 +25,7 @@ def test_codes_that_tell_every_image_apart_carry_the_logarithm_of_their_number()
 
 
 def test_a_gaussian_channel_has_its_capacity() -> None:
-    """z = mu + noise with Var[mu] = 3, Var[noise] = 1: I = log(1 + 3) / 2."""
+    """z = mu + sigma eps with Var[mu] = 3, sigma = 1: I = log(1 + 3) / 2."""
     mu = math.sqrt(3) * torch.randn(4000, 1, generator=G)
     assert mutual_information(mu, torch.zeros(4000, 1), G) == pytest.approx(
         0.5 * math.log(4), abs=0.05

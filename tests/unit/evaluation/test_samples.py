@@ -1,40 +1,39 @@
-"""Features are deterministic and their extractor named; neighbours show whether samples copy training images."""
+"""Features are deterministic, their extractor named; neighbors show if samples copy images."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from pipeline.evaluation.extract_features import extract_features, load_feature_extractor
 
 from pipeline import UserError
+from pipeline.evaluation.features import extract_features, load_feature_extractor
 from pipeline.evaluation.samples import ReferenceFeatures, nearest_training_images
 from pipeline.storage.reading import read_tensors
 
+CPU = torch.device("cpu")
 
-def test_features_of_colour_and_grey_images_are_the_same_twice(small_images: np.ndarray) -> None:
+
+def test_features_of_color_and_gray_images_are_the_same_twice(small_images: np.ndarray) -> None:
     images = torch.from_numpy(small_images[:6])
-    extract = load_feature_extractor("efficientnet-lite0", None)
+    extract = load_feature_extractor("efficientnet-lite0", None, CPU)
     first = extract_features(images, extract)
     assert first.shape == (6, 1280)
-    assert torch.equal(
-        first, extract_features(images, load_feature_extractor("efficientnet-lite0", None))
-    )
-    assert torch.allclose(first[3:], extract_features(images[3:], extract), atol=1e-4), (
-        "not of the batch"
-    )
-    grey = images[:, :1]
-    assert torch.allclose(
-        extract_features(grey, extract), extract_features(grey.expand(-1, 3, -1, -1), extract)
-    )
+    again = load_feature_extractor("efficientnet-lite0", None, CPU)
+    assert torch.equal(first, extract_features(images, again))
+    later = extract_features(images[3:], extract)
+    assert torch.allclose(first[3:], later, atol=1e-4), "not of the batch"
+    gray = images[:, :1]
+    of_colors = extract_features(gray.expand(-1, 3, -1, -1), extract)
+    assert torch.allclose(extract_features(gray, extract), of_colors)
 
 
 def test_inception_without_its_weights_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"evaluate\.extractor_weights: there is no file"):
-        load_feature_extractor("inception", str(tmp_path / "none.pth"))
+    with pytest.raises(UserError, match=r"evaluate\.feature_extractor_weights: there is no file"):
+        load_feature_extractor("inception", str(tmp_path / "none.pth"), CPU)
     (tmp_path / "broken.pth").write_bytes(b"not weights")
     with pytest.raises(UserError, match="the Inception weights cannot be had"):
-        load_feature_extractor("inception", str(tmp_path / "broken.pth"))
+        load_feature_extractor("inception", str(tmp_path / "broken.pth"), CPU)
 
 
 def test_copies_of_training_images_are_noticed() -> None:
@@ -43,12 +42,12 @@ def test_copies_of_training_images_are_noticed() -> None:
     found = nearest_training_images(train[:50] + 1e-3, ReferenceFeatures(test, train))
     assert found.nearest.tolist() == list(range(50))
     assert found.distance_ratio < 0.05
-    assert nearest_training_images(
-        new, ReferenceFeatures(test, train)
-    ).distance_ratio == pytest.approx(1, abs=0.1)
+    novel = nearest_training_images(new, ReferenceFeatures(test, train))
+    assert novel.distance_ratio == pytest.approx(1, abs=0.1)
 
 
-def test_a_damaged_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "drawn.safetensors").write_bytes(b"rubbish")
-    with pytest.raises(UserError, match=r"drawn\.safetensors is missing or damaged"):
-        read_tensors(tmp_path / "drawn.safetensors")
+def test_a_damaged_file_of_samples_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "samples.safetensors"
+    path.write_bytes(b"rubbish")
+    with pytest.raises(UserError, match=r"samples\.safetensors cannot be used: .*dvc repro"):
+        read_tensors(path)

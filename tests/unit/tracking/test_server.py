@@ -1,4 +1,4 @@
-"""A real MLflow server over HTTP: used as a store, killed in the middle of a training, back for `sync`."""
+"""A real MLflow server over HTTP: used as a store, killed during a training, back for `sync`."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -11,8 +11,9 @@ from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
 from pipeline.config.run_record import load_run_record
 from pipeline.tracking import live_logger
-from pipeline.tracking.client import HTTP_LIMITS, get_client, logged_epochs, search_training_runs
+from pipeline.tracking.client import get_client, logged_epochs, search_training_runs
 from pipeline.tracking.live_logger import mirror_training
+from pipeline.tracking.store import HTTP_LIMITS
 from pipeline.tracking.sync import sync
 
 pytestmark = pytest.mark.slow
@@ -52,9 +53,9 @@ def test_a_server_that_dies_halfway_gets_the_rest_from_sync(
 
     def epochs() -> list[int]:
         client = get_client(paths)
-        found = [run for run in search_training_runs(client, params.tracking.experiment)
-                 if run.info.run_name == "original-2-0"]  # fmt: skip  # one list
-        return sorted(logged_epochs(client, found[0].info.run_id)) if found else []
+        runs = search_training_runs(client, params.tracking.experiment)
+        ids = [run.info.run_id for run in runs if run.info.run_name == "original-2-0"]
+        return sorted(logged_epochs(client, ids[0])) if ids else []
 
     with mirror_training(record, []) as log:
         log({"epoch": 1, "train_loss": 0.7})

@@ -12,12 +12,12 @@ from pipeline.config.paths import Paths
 from pipeline.config.run_record import RunRecord, load_run_record
 from pipeline.storage.locks import run_lock
 from pipeline.tracking.client import (
-    HTTP_LIMITS,
     get_client,
     get_or_create_run,
     search_training_runs,
 )
 from pipeline.tracking.live_logger import mirror_training
+from pipeline.tracking.store import HTTP_LIMITS
 from pipeline.tracking.sync import sync
 
 Study = tuple[Config, Paths]

@@ -1,0 +1,36 @@
+"""What the bench measured: rows of tables, printed as Markdown and kept as JSON."""
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).with_name("results.json")
+COMMAND = "make bench"
+# A row says its table and its case; the rest is what was measured.
+Row = dict[str, Any]
+
+
+def as_markdown(rows: list[Row]) -> str:
+    """Return the rows of one table as Markdown."""
+    keys = list(dict.fromkeys(key for row in rows for key in row if key != "table"))
+    lines = [keys, ["---", *["---:"] * (len(keys) - 1)]]
+    lines += [[str(row.get(key, "–")) for key in keys] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def save(rows: list[Row], machine: str, path: Path = RESULTS) -> None:
+    """Replace the tables that `rows` are of; those of other measurements stay."""
+    measured = {row["table"] for row in rows}
+    before = json.loads(path.read_text())["rows"] if path.exists() else []
+    kept = [row for row in before if row["table"] not in measured]
+    head = {"machine": machine, "date": datetime.date.today().isoformat(), "command": COMMAND}
+    # A row a line: what a new measurement changed is seen at a glance.
+    lines = [f" {json.dumps(key)}: {_text(value)}" for key, value in head.items()]
+    each = ",\n".join(f"  {_text(row)}" for row in (*rows, *kept))
+    lines.append(f' "rows": [\n{each}\n ]')
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

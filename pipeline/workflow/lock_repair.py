@@ -1,0 +1,98 @@
+"""dvc.lock made usable again: united after a git merge, set aside where a kill tore it."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from pipeline import UserError
+from pipeline.config.paths import Paths
+from pipeline.storage import dvc_lock, merge_conflicts
+from pipeline.storage.yaml_io import parse_yaml, read_yaml
+
+SHOWN_STAGES = 5
+logger = logging.getLogger(__name__)
+
+
+def repair_dvc_lock(paths: Paths) -> None:
+    """Unite a dvc.lock that a merge left in conflict; set one aside that a kill has torn."""
+    lock = paths.dvc_lock
+    if not lock.exists():
+        return
+    text = lock.read_bytes().decode("utf-8", "replace")
+    if merge_conflicts.first_marker(text) is not None:
+        unite_sides(lock, text)
+    elif not is_whole(lock):
+        set_aside(paths)
+
+
+def unite_sides(lock: Path, text: str) -> None:
+    """Write the entries of both sides of a conflict; git is told nothing, and keeps its index.
+
+    Entries of one side are taken. Where both sides have another entry of a stage, this branch's
+    stays: whatever params.yaml now says, DVC compares it with the files and makes anew what does
+    not fit.
+    """
+    both = merge_conflicts.sides(lock, text)
+    ours, theirs = (_entries(lock, side) for side in both)
+    dvc_lock.write(lock, theirs | ours)
+    added = [stage for stage in theirs if stage not in ours]
+    differing = [stage for stage in theirs if stage in ours and ours[stage] != theirs[stage]]
+    logger.warning(
+        "%s had the conflict of a git merge: both sides' entries are united, %d added by the other",
+        lock,
+        len(added),
+    )
+    if differing:
+        logger.warning(
+            "dvc.lock: both sides changed %s; this branch's entries stay, and what does not fit "
+            "params.yaml is made again (`dvc pull` may bring files of the other side)",
+            _listed(differing),
+        )
+    if merge_conflicts.is_unmerged(lock):
+        logger.warning("dvc.lock: `git add dvc.lock` tells git that its conflict is resolved")
+
+
+def _entries(lock: Path, text: str) -> dvc_lock.Entries:
+    stages = parse_yaml(text, lock).get("stages") or {}
+    if not isinstance(stages, dict):
+        raise UserError(
+            f"{lock}: one side of its merge conflict is no dvc.lock; take the other with "
+            "`git checkout --ours dvc.lock` or `--theirs`"
+        )
+    return dict(stages)
+
+
+def _listed(stages: list[str]) -> str:
+    more = len(stages) - SHOWN_STAGES
+    return ", ".join(stages[:SHOWN_STAGES]) + (f" and {more} more" if more > 0 else "")
+
+
+def is_whole(lock: Path) -> bool:
+    """Tell whether DVC can read the file: it writes it in place, so a kill may cut it off."""
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+    from voluptuous import Invalid
+
+    try:
+        document: dict[str, Any] = read_yaml(lock)
+        COMPILED_LOCKFILE_SCHEMA(document)
+    except (UserError, Invalid):
+        return False
+    return {"schema", "stages"} <= document.keys()
+
+
+def set_aside(paths: Paths) -> None:
+    """Move a torn dvc.lock away.
+
+    Nothing is lost: DVC's run cache has the outputs of every stage that was finished, and writes
+    the entries again.
+    """
+    kept = paths.checkpoints / "dvc.lock.torn"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_bytes(paths.dvc_lock.read_bytes())
+    paths.dvc_lock.unlink()
+    logger.warning(
+        "%s was torn by a kill and is written anew (the torn one is %s); finished stages come "
+        "from the run cache",
+        paths.dvc_lock,
+        kept,
+    )

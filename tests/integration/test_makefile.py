@@ -1,0 +1,132 @@
+"""`make` in a folder with an awkward name, and in shells that export what was meant for others."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, clean_environment
+
+# What a shell's recipe would take apart, were it not quoted.
+AWKWARD = "Ann's study, тека & #1"
+STUB = """#!/bin/sh
+echo "python $*; PYTHONPATH=$PYTHONPATH; PIP_USER=$PIP_USER; PIP_TARGET=$PIP_TARGET"
+"""
+
+
+def make(root: Path, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    clean = {key: value for key, value in clean_environment().items() if key != "PORT"}
+    return subprocess.run(
+        ["make", *arguments], cwd=root, env=clean | environment, capture_output=True, text=True
+    )
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project in an awkward folder, whose .venv is ready and has a `python` that tells of it."""
+    root = tmp_path / AWKWARD
+    (root / ".venv" / "bin").mkdir(parents=True)
+    shutil.copy(ROOT / "Makefile", root)
+    (root / "requirements.lock").touch()
+    (root / ".venv" / ".ready").touch()
+    (root / "data" / "cifar10").mkdir(parents=True)
+    put_python(root, STUB)
+    return root
+
+
+def put_python(root: Path, script: str) -> None:
+    python = root / ".venv" / "bin" / "python"
+    python.write_text(script)
+    python.chmod(0o755)
+
+
+def test_paths_are_quoted_and_foreign_settings_kept_out(project: Path) -> None:
+    foreign = {"PYTHONPATH": "/other", "PIP_USER": "1", "PIP_TARGET": "/other"}
+    done = make(project, "test-stress", **foreign)
+    assert done.returncode == 0, done.stderr
+    last = done.stdout.strip().splitlines()[-1]
+    assert f"PYTHONPATH={project}:{project}/tests; PIP_USER=0; PIP_TARGET=" in last
+    assert "/other" not in done.stdout
+    assert "PYTHONPATH=; PIP_USER=0" in make(project, "params", **foreign).stdout
+
+
+def test_only_a_port_of_the_command_line_is_taken(project: Path) -> None:
+    assert "python -m pipeline ui;" in make(project, "ui", PORT="8080").stdout
+    assert "python -m pipeline ui --port 5001;" in make(project, "ui", "PORT=5001").stdout
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        bound.listen()
+        yield int(bound.getsockname()[1])
+
+
+@pytest.mark.slow
+def test_a_taken_port_is_one_line(port: int) -> None:
+    command = [sys.executable, "-m", "pipeline", "ui", "--port", str(port)]
+    done = subprocess.run(
+        command, cwd=ROOT, env=clean_environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: port {port} of 127.0.0.1 is taken, perhaps by another")
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_the_ui_is_served_in_an_awkward_folder(project: Path, port: int) -> None:
+    put_python(project, f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    shutil.copytree(ROOT / "pipeline", project / "pipeline")
+    free = port + 1
+    server = subprocess.Popen(
+        ["make", "ui", f"PORT={free}"],
+        cwd=project,
+        env=clean_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        assert answers(f"http://127.0.0.1:{free}/health", server)
+        assert (project / "mlflow.db").exists()
+    finally:
+        os.killpg(server.pid, 15)
+        server.wait()
+
+
+def answers(url: str, server: "subprocess.Popen[bytes]") -> bool:
+    for _ in range(600):
+        assert server.poll() is None, "it ended"
+        try:
+            with urllib.request.urlopen(url, timeout=1) as response:  # noqa: S310  # of this test
+                return response.status == 200
+        except OSError:
+            time.sleep(0.5)
+    return False
+
+
+@pytest.mark.slow
+def test_setup_installs_into_the_venv_whatever_pip_is_told_elsewhere(tmp_path: Path) -> None:
+    root = tmp_path / AWKWARD
+    root.mkdir()
+    shutil.copy(ROOT / "Makefile", root)
+    information = "tiny-1.dist-info"
+    with zipfile.ZipFile(root / "tiny-1-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("tiny.py", "")
+        wheel.writestr(f"{information}/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1\n")
+        tags = "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        wheel.writestr(f"{information}/WHEEL", tags)
+        wheel.writestr(f"{information}/RECORD", "")
+    (root / "requirements.lock").write_text("./tiny-1-py3-none-any.whl\n")
+    foreign = {"PIP_USER": "1", "PIP_TARGET": str(tmp_path / "target"), "PYTHONPATH": "/other"}
+    done = make(root, "setup", f"PYTHON={sys.executable}", **foreign)
+    assert done.returncode == 0, done.stderr
+    assert list(root.glob(".venv/lib/*/site-packages/tiny.py"))

@@ -1,0 +1,103 @@
+"""What "auto" means is decided once, by what the device computes in."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from pipeline import UserError
+from pipeline.training import device
+from pipeline.training.device import get_device, resolve_precision
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({}, "fp32"),
+        ({"avx512_bf16": False, "amx_bf16": False}, "fp32"),
+        ({"avx512_bf16": True}, "bf16"),
+        ({"amx_bf16": True}, "bf16"),
+    ],
+)
+def test_auto_is_bf16_where_the_processor_computes_in_it(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict, expected: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert resolve_precision("auto", torch.device("cpu")) == expected
+    assert resolve_precision("auto", torch.device("mps")) == "fp32"
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_auto_on_a_gpu_does_not_count_emulation(
+    monkeypatch: pytest.MonkeyPatch, native: bool
+) -> None:
+    asked = []
+
+    def is_supported(including_emulation: bool) -> bool:
+        asked.append(including_emulation)
+        return native
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_supported)
+    expected = "bf16" if native else "fp32"
+    assert resolve_precision("auto", torch.device("cuda")) == expected
+    assert asked == [False]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_named_precision_is_kept(precision: str) -> None:
+    assert resolve_precision(precision, torch.device("cpu")) == precision
+
+
+@pytest.fixture(autouse=True)
+def choose_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The choice is made once a process: forget it before and after each test."""
+    monkeypatch.delenv("VAE_DEVICE", raising=False)
+    device._choose.cache_clear()
+    yield
+    device._choose.cache_clear()
+
+
+@pytest.mark.parametrize(("name", "missing"), [("cuda", "no GPU"), ("mps", "no MPS")])
+def test_a_named_device_that_is_not_there_is_said_and_the_work_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, missing: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setenv("VAE_DEVICE", name)
+    assert get_device().type == "cpu"
+    assert get_device().type == "cpu"
+    (line,) = caplog.messages
+    assert f"VAE_DEVICE is {name}" in line
+    assert missing in line
+    assert "going on on the CPU" in line
+
+
+def test_a_card_beyond_those_there_are_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("VAE_DEVICE", "cuda:2")
+    assert get_device().type == "cpu"
+    assert "cuda:0 to cuda:1" in caplog.text
+    monkeypatch.setenv("VAE_DEVICE", "cuda:1")
+    assert get_device() == torch.device("cuda:1")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "tpu", "xla"])
+def test_what_is_no_device_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("VAE_DEVICE", name)
+    with pytest.raises(UserError, match=f"VAE_DEVICE is '{name}'; allowed: cpu, cuda"):
+        get_device()
+
+
+def test_the_best_device_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert get_device().type == "cpu"
+    device._choose.cache_clear()
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert get_device().type == "mps"
+    device._choose.cache_clear()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert get_device().type == "cuda"
