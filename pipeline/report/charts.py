@@ -7,12 +7,14 @@ import pandas as pd
 
 from pipeline.evaluation.reconstruction import psnr
 from pipeline.report import figures
-from pipeline.report.diagnosis import run_label
+from pipeline.report.diagnosis import run_label, without_collapse
 from pipeline.report.figures import Curve
+from pipeline.report.folding import fold
 from pipeline.report.i18n import ENGLISH, Message, Translator, _
 from pipeline.report.image_sets import IMAGE_SETS
 from pipeline.report.metrics import REGISTRY
 from pipeline.report.results import StudyResults
+from pipeline.report.rivals import GAUSSIAN, RIVAL_SETS, TRAINING_IMAGES, rival_values
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,30 +33,40 @@ def overview(study: StudyResults, translator: Translator) -> Chart:
     say = translator.translate
     first = next(iter(study.pictures.values()))
     rows = [(say(_("test images")), first["originals"][0])]
-    for run in study.summary.itertuples():
+    for run in study.summary.loc[fold(study.summary).overview].itertuples():
         label = f"{run.run}\n{say(run_label(run))}"
         rows.append((label, study.pictures[run.run]["reconstructions"][0]))
     alt = _("Test images and, below them, what each run makes of them, with its verdict and PSNR")
     return Chart("overview", alt, figures.strips(rows))
 
 
-def quality_charts(study: StudyResults, translator: Translator) -> Iterator[Chart]:
-    """Yield charts of how good the models are."""
+def reconstruction_charts(study: StudyResults, translator: Translator) -> Iterator[Chart]:
+    """Yield charts of reconstructions and likelihood."""
     if len(study.params.grid.latent_dims) > 1:
         yield psnr_by_size(study, translator)
+        yield likelihood_by_size(study, translator)
         yield explained_by_size(study, translator)
-        yield distance_by_size(study, translator)
     mean_image = psnr(study.baselines["pca_mse"][0])
     yield Chart(
         "rate-distortion",
         _("Distortion against rate, a point for each run, with PCA's distortion drawn in"),
         figures.rate_distortion(study.summary, mean_image, translator),
     )
+
+
+def latent_charts(study: StudyResults, translator: Translator) -> Iterator[Chart]:
+    """Yield the chart of how much each dimension of the codes holds."""
     yield Chart(
         "kl-per-dimension",
         _("KL of each dimension, sorted"),
         figures.kl_per_dimension(study.latent_stats, translator),
     )
+
+
+def generation_charts(study: StudyResults, translator: Translator) -> Iterator[Chart]:
+    """Yield the chart of sets of images against latent size, where there are several."""
+    if len(study.params.grid.latent_dims) > 1:
+        yield distance_by_size(study, translator)
 
 
 def psnr_by_size(study: StudyResults, translator: Translator) -> Chart:
@@ -82,18 +94,49 @@ def explained_by_size(study: StudyResults, translator: Translator) -> Chart:
     return _size_chart("explained-information", alt, curves, "explained_information", translator)
 
 
+def likelihood_by_size(study: StudyResults, translator: Translator) -> Chart:
+    """Draw bits per dimension against latent size, with what needs no training."""
+    sizes = sorted(study.params.grid.latent_dims)
+    curves = list(metric_curves(study.summary, "bits_per_dim"))
+    bits = study.baselines["ppca_bits_per_dim"]
+    ppca = pd.Series({size: bits[size] for size in sizes})
+    curves.append(reference(_("probabilistic PCA of that size"), ppca, translator, line=1))
+    gaussian = study.baselines.get("gaussian_bits_per_dim")
+    if gaussian is not None:
+        curves.append(reference(GAUSSIAN, level(sizes, gaussian), translator, line=2))
+    alt = _("Bits per dimension against latent size, with probabilistic PCA and a Gaussian")
+    return _size_chart("bits-per-dim", alt, curves, "bits_per_dim", translator)
+
+
 def distance_by_size(study: StudyResults, translator: Translator) -> Chart:
-    """Draw the Fréchet distance of every set of images against latent size."""
+    """Draw the Fréchet distance of every set of images against latent size, and the rivals'.
+
+    Of the runs that did not collapse, if there is any: the others' is many times as large.
+    """
+    used = without_collapse(study.summary)
+    summary = study.summary if used.empty else used
     curves: list[Curve] = []
     for number, (images, names) in enumerate(IMAGE_SETS.items()):
         name = translator.translate(names[0])
-        curves += metric_curves(study.summary, f"fd_{images}", name, color=number)
-    floor = level(study.params.grid.latent_dims, study.baselines["fd_train_vs_test"])
-    curves.append(reference(_("training images"), floor, translator, line=1))
+        curves += metric_curves(summary, f"fd_{images}", name, color=number)
+    curves += rival_curves(study, translator)
     alt = _("Fréchet distance of reconstructions and of samples against latent size")
-    label = translator.translate(_("Fréchet distance to test images"))
-    figure = figures.by_latent_dim(curves, label, label, translator)
+    title = translator.translate(_("Fréchet distance to test images"))
+    label = translator.translate(_("Fréchet distance"))
+    figure = figures.by_latent_dim(curves, title, label, translator, log=True)
     return Chart("frechet-distance", alt, figure)
+
+
+def rival_curves(study: StudyResults, translator: Translator) -> Iterator[Curve]:
+    """Yield the Fréchet distances of training images and of every rival that was measured."""
+    sizes = sorted(study.params.grid.latent_dims)
+    floor = level(sizes, study.baselines["fd_train_vs_test"])
+    yield reference(TRAINING_IMAGES, floor, translator, line=1)
+    for index, (key, name, _column) in enumerate(RIVAL_SETS):
+        values = dict(rival_values(study.baselines, key, sizes))
+        if values:
+            by_size = level(sizes, values[None]) if None in values else pd.Series(values)
+            yield reference(name, by_size, translator, line=2 + index)
 
 
 def loss_charts(study: StudyResults, translator: Translator) -> Iterator[Chart]:

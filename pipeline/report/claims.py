@@ -1,11 +1,13 @@
 """The source report's claims and losses, each with what this study's numbers say of it."""
 
+from typing import NamedTuple
+
 import pandas as pd
 
-from pipeline.report.conclusions import larger_is_better, without_collapse
-from pipeline.report.diagnosis import ranged
+from pipeline.report.conclusions import larger_is_better
+from pipeline.report.diagnosis import ranged, without_collapse
 from pipeline.report.i18n import Message, _
-from pipeline.report.tables import Column, Table
+from pipeline.report.tables import Column, RunTable, Table
 
 # The variant that repeats the source report's recipe.
 SOURCE_RECIPE = "original"
@@ -22,9 +24,20 @@ REPRODUCTION = (
 )
 
 
-def published_claims(
-    summary: pd.DataFrame, variant: str = SOURCE_RECIPE
-) -> list[tuple[Message, Message]]:
+class Claim(NamedTuple):
+    """A conclusion of the source report, whether it stands, and why."""
+
+    quote: Message
+    verdict: Message
+    reason: Message
+
+    @property
+    def sentence(self) -> Message:
+        """Say all three."""
+        return _("{quote} **{verdict}**: {reason}.", **self._asdict())
+
+
+def published_claims(summary: pd.DataFrame, variant: str = SOURCE_RECIPE) -> list[Claim]:
     """Return the source report's three conclusions, each with what this study says of it."""
     rows = summary[summary["variant"] == variant]
     if rows.empty:
@@ -32,22 +45,22 @@ def published_claims(
     others = without_collapse(summary[summary["variant"] != variant])
     share = (rows["collapse_label"] == "collapsed").mean()
     return [
-        (
+        Claim(
             _("“The model reconstructs images accurately.”"),
-            accuracy_claim(variant, rows, share),
+            *accuracy_claim(variant, rows, share),
         ),
-        (
+        Claim(
             _("“A larger latent space brings no substantial improvement.”"),
-            size_claim(others),
+            *size_claim(others),
         ),
-        (
+        Claim(
             _("“128 is the best compromise between speed and quality.”"),
-            compromise_claim(variant, share),
+            *compromise_claim(variant, share),
         ),
     ]
 
 
-def accuracy_claim(variant: str, rows: pd.DataFrame, share: float) -> Message:
+def accuracy_claim(variant: str, rows: pd.DataFrame, share: float) -> tuple[Message, Message]:
     """Refuted where every run collapsed, confirmed where none did."""
     if share == 1:
         verdict = _("Refuted")
@@ -55,43 +68,43 @@ def accuracy_claim(variant: str, rows: pd.DataFrame, share: float) -> Message:
         verdict = _("Confirmed")
     else:
         verdict = _("Not decided")
-    return _(
-        "{verdict}: {collapsed}; explained information on test images {explained} %.",
-        verdict=verdict,
+    reason = _(
+        "{collapsed}; explained information on test images {explained} %",
         collapsed=_share_collapsed(variant, share),
         explained=ranged(100 * rows["explained_information"], 1),
     )
+    return verdict, reason
 
 
-def size_claim(rest: pd.DataFrame) -> Message:
+def size_claim(rest: pd.DataFrame) -> tuple[Message, Message]:
     """Say what the runs that use their codes say of the latent size."""
     if rest.empty:
-        return _("Not refuted: no run that did not collapse is there to compare with.")
+        reason = _("no run that did not collapse is there to compare with")
+        return _("Not refuted"), reason
     grows = [
         str(name) for name, rows in rest.groupby("variant", sort=False) if larger_is_better(rows)
     ]
     if not grows:
-        return _("Not refuted: without collapse the size does not help at every step either.")
-    return _(
-        "Refuted as a property of VAEs: where the latent vector is used ({variants}), every "
-        "larger size reconstructs better.",
+        reason = _("without collapse the size does not help at every step either")
+        return _("Not refuted"), reason
+    reason = _(
+        "where the latent vector is used ({variants}), every larger size reconstructs better",
         variants=", ".join(grows),
     )
+    return _("Refuted as a property of VAEs"), reason
 
 
-def compromise_claim(variant: str, share: float) -> Message:
+def compromise_claim(variant: str, share: float) -> tuple[Message, Message]:
     """Without a run that uses its code there is nothing to compromise between."""
     if share == 1:
-        return _(
-            "Unfounded: collapsed models of every size output one image, so none of them is a "
-            "compromise."
+        reason = _(
+            "collapsed models of every size output one image, so none of them is a compromise"
         )
-    return _(
-        "Not decided by collapse alone: {collapsed}.", collapsed=_share_collapsed(variant, share)
-    )
+        return _("Unfounded"), reason
+    return _("Not decided by collapse alone"), _share_collapsed(variant, share)
 
 
-def reproduction_table(summary: pd.DataFrame, published: pd.DataFrame) -> Table | None:
+def reproduction_table(summary: pd.DataFrame, published: pd.DataFrame) -> RunTable | None:
     """Set published losses beside reproduced ones, for runs of published latent sizes."""
     last = published[published["epoch"] == published["epoch"].max()].set_index("latent_dim")
     ours = summary[summary["variant"] == SOURCE_RECIPE]
@@ -110,7 +123,8 @@ def reproduction_table(summary: pd.DataFrame, published: pd.DataFrame) -> Table 
         "published_mu": theirs["mu_mean"],
         "mu": ours["train_mu_mean"],
     }
-    return Table(pd.DataFrame(columns), REPRODUCTION)
+    frame = pd.DataFrame(columns)
+    return RunTable(Table(frame, REPRODUCTION[:-2]), Table(frame, REPRODUCTION))
 
 
 def reproduction_intro(summary: pd.DataFrame, published: pd.DataFrame) -> Message:

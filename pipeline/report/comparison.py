@@ -5,10 +5,10 @@ from typing import Any
 import pandas as pd
 
 from pipeline.report.conclusions import SAME_PSNR_DB
+from pipeline.report.generation import with_best_prior
 from pipeline.report.i18n import Message, _
-from pipeline.report.image_sets import PRIORS
 from pipeline.report.metrics import REGISTRY
-from pipeline.report.tables import Column, Table, metric_column
+from pipeline.report.tables import CELL, Column, RunTable, Table, metric_column
 
 COMPARED = ("psnr_db", "bits_per_dim", "fd_reconstruction", "fd_samples")
 COSTS = ("num_params", "forward_flops")
@@ -21,10 +21,7 @@ def compare_to_baseline(summary: pd.DataFrame, baseline: str) -> pd.DataFrame:
     KEY, positive where better; `KEY_ratio` a cost relative to the baseline's; `spread` the
     standard deviation of PSNR over seeds.
     """
-    distances = summary[[f"fd_samples_{prior}" for prior in PRIORS]]
-    cells = summary.assign(fd_samples=distances.min(axis=1)).groupby(
-        ["variant", "latent_dim"], sort=False
-    )
+    cells = with_best_prior(summary).groupby(["variant", "latent_dim"], sort=False)
     table = cells[["active_units", *COMPARED, *COSTS]].mean()
     sizes = table.index.get_level_values("latent_dim")
     base = table.xs(baseline).reindex(sizes).set_axis(table.index)
@@ -38,12 +35,15 @@ def compare_to_baseline(summary: pd.DataFrame, baseline: str) -> pd.DataFrame:
     return table.reset_index()
 
 
-def comparison_table(compared: pd.DataFrame) -> Table:
-    """Return the comparison as it is shown: each metric beside its gain, then the costs."""
-    columns = [metric_column(key, compared) for key in ("variant", "latent_dim", "active_units")]
-    for key in COMPARED:
-        columns += [metric_column(key, compared), _gain_column(key)]
-    return Table(compared, [*columns, *map(_ratio_column, COSTS)])
+def comparison_table(compared: pd.DataFrame) -> RunTable:
+    """Return the gains and costs, and the comparison with each metric beside its gain."""
+    cell = [metric_column(key, compared) for key in CELL]
+    gains = [_gain_column(key) for key in COMPARED]
+    costs = [_ratio_column(key) for key in COSTS]
+    full = [*cell, metric_column("active_units", compared)]
+    for key, gain in zip(COMPARED, gains, strict=True):
+        full += [metric_column(key, compared), gain]
+    return RunTable(Table(compared, [*cell, *gains, *costs]), Table(compared, [*full, *costs]))
 
 
 def describe_gains(compared: pd.DataFrame, baseline: str) -> list[Message]:
@@ -52,6 +52,26 @@ def describe_gains(compared: pd.DataFrame, baseline: str) -> list[Message]:
     others = compared[compared["variant"] != baseline]
     return [
         _describe_gain(row, baseline, float(spread[row.latent_dim])) for row in others.itertuples()
+    ]
+
+
+def summarize_gains(compared: pd.DataFrame, baseline: str) -> list[Message]:
+    """Say in a sentence each which variants reconstruct better, worse or alike, beyond noise."""
+    spread = compared[compared["variant"] == baseline].set_index("latent_dim")["spread"]
+    found: dict[str, list[str]] = {"better": [], "worse": [], "alike": []}
+    for row in compared[compared["variant"] != baseline].itertuples():
+        size = f" {row.latent_dim}" if compared["latent_dim"].nunique() > 1 else ""
+        outcome = _outcome(row, float(spread[row.latent_dim]))
+        found[outcome].append(f"**{row.variant}**{size} ({row.psnr_db_gain:+z.2f})")
+    sentences = {
+        "better": _("Better than {baseline} beyond noise, PSNR in dB: {variants}."),
+        "alike": _("No different from {baseline}: {variants}."),
+        "worse": _("Worse than {baseline}: {variants}."),
+    }
+    return [
+        Message(sentence.text, {"baseline": baseline, "variants": ", ".join(found[outcome])})
+        for outcome, sentence in sentences.items()
+        if found[outcome]
     ]
 
 
@@ -67,8 +87,8 @@ def comparison_intro(baseline: str) -> Message:
 
 def _describe_gain(row: Any, baseline: str, baseline_spread: float) -> Message:
     """Say what one variant gains at one latent size, beyond the spread between seeds."""
-    noise = max(2 * row.spread, 2 * baseline_spread, SAME_PSNR_DB)
     gain = row.psnr_db_gain
+    outcome = _outcome(row, baseline_spread)
     values = {
         "variant": row.variant,
         "baseline": baseline,
@@ -77,15 +97,15 @@ def _describe_gain(row: Any, baseline: str, baseline_spread: float) -> Message:
         "params": row.num_params_ratio,
         "flops": row.forward_flops_ratio,
     }
-    if abs(gain) <= noise:
+    if outcome == "alike":
         return _(
             "**{variant}** reconstructs like {baseline} at latent size {latent_dim} (difference "
             "{difference:z.2f} dB, noise {noise:.2f} dB), with {params:.2f} times its parameters "
             "and {flops:.2f} times its operations.",
-            noise=noise,
+            noise=_noise(row, baseline_spread),
             **values,
         )
-    if gain > 0:
+    if outcome == "better":
         return _(
             "**{variant}** reconstructs {difference:z.2f} dB better than {baseline} at latent "
             "size {latent_dim}, with {params:.2f} times its parameters and {flops:.2f} times its "
@@ -98,6 +118,17 @@ def _describe_gain(row: Any, baseline: str, baseline_spread: float) -> Message:
         "operations.",
         **values,
     )
+
+
+def _outcome(row: Any, baseline_spread: float) -> str:
+    """Judge one variant's PSNR at one latent size against the spread between seeds."""
+    if abs(row.psnr_db_gain) <= _noise(row, baseline_spread):
+        return "alike"
+    return "better" if row.psnr_db_gain > 0 else "worse"
+
+
+def _noise(row: Any, baseline_spread: float) -> float:
+    return max(2 * row.spread, 2 * baseline_spread, SAME_PSNR_DB)
 
 
 def _gain_column(key: str) -> Column:

@@ -1,28 +1,14 @@
-"""What the numbers say, by rules: every sentence of the verdict is computed from the summary."""
+"""Which latent size reconstructs best: every sentence is computed from the summary by a rule."""
 
 import math
 
 import pandas as pd
 
-from pipeline.report.diagnosis import collapse_of
+from pipeline.report.diagnosis import without_collapse
 from pipeline.report.i18n import NOTHING, Message, _
 
 # Differences of PSNR below this are not called larger or smaller when there is one seed only.
 SAME_PSNR_DB = 0.1
-
-
-def conclusions(summary: pd.DataFrame) -> list[Message]:
-    """Say which run to take, what collapsed, and what the latent size does."""
-    messages = [recommendation(summary)]
-    for variant, rows in summary.groupby("variant", sort=False):
-        messages += collapse_of(str(variant), rows)
-        messages += size_effect(str(variant), rows)
-    return messages
-
-
-def without_collapse(summary: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs that use their codes, perhaps not all of it."""
-    return summary[summary["collapse_label"] != "collapsed"]
 
 
 def size_effect(variant: str, rows: pd.DataFrame) -> list[Message]:

@@ -17,6 +17,11 @@ LABELS = {
 }
 
 
+def without_collapse(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs that use their codes, perhaps not all of it."""
+    return summary[summary["collapse_label"] != "collapsed"]
+
+
 def run_label(row: Any) -> Message:
     """Say beside a run's images what it was judged and how good it is."""
     label = LABELS.get(row.collapse_label, row.collapse_label)
@@ -46,12 +51,24 @@ def collapse_message(row: Any) -> Message:
     return _("collapsed, the decoder ignores z: {numbers}", numbers=numbers)
 
 
+def collapse_of_all(summary: pd.DataFrame) -> list[Message]:
+    """Say which variants collapsed and how it is known, then in one sentence which did not."""
+    messages = []
+    used = []
+    for variant, rows in summary.groupby("variant", sort=False):
+        said = collapse_of(str(variant), rows)
+        messages += said
+        used += [] if said else [str(variant)]
+    if used:
+        rows = summary[summary["variant"].isin(used)]
+        messages.append(_no_collapse(used, rows["active_fraction"].min()))
+    return messages
+
+
 def collapse_of(variant: str, rows: pd.DataFrame) -> list[Message]:
-    """Say how many of a variant's runs collapsed, and how it is known."""
+    """Say how many of a variant's runs collapsed, and how it is known; nothing if none did."""
     collapsed = rows[rows["collapse_label"] == "collapsed"]
     partly = rows[rows["collapse_label"] == "partly collapsed"]
-    if collapsed.empty and partly.empty:
-        return [_no_collapse(variant, rows["active_fraction"].min())]
     messages = []
     if not collapsed.empty:
         messages += [_collapsed(variant, collapsed, len(rows)), *same_as_mean_image(collapsed)]
@@ -60,16 +77,13 @@ def collapse_of(variant: str, rows: pd.DataFrame) -> list[Message]:
     return messages
 
 
-def _no_collapse(variant: str, least: float) -> Message:
+def _no_collapse(variants: list[str], least: float) -> Message:
+    names = ", ".join(f"**{variant}**" for variant in variants)
     if least == 1:
-        return _(
-            "**{variant}** did not collapse: in every run every dimension is active.",
-            variant=variant,
-        )
+        return _("No collapse in {names}: in every run every dimension is active.", names=names)
     return _(
-        "**{variant}** did not collapse: in every run at least {least:.0%} of the dimensions "
-        "are active.",
-        variant=variant,
+        "No collapse in {names}: in every run at least {least:.0%} of the dimensions are active.",
+        names=names,
         least=least,
     )
 

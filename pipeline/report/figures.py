@@ -98,9 +98,14 @@ def loss_curves(
     return figure
 
 
-def by_latent_dim(curves: list[Curve], title: str, label: str, translator: Translator) -> Figure:
+def by_latent_dim(
+    curves: list[Curve], title: str, label: str, translator: Translator, log: bool = False
+) -> Figure:
     """Draw curves against latent size: means over seeds with bars of their standard deviation."""
-    figure = Figure(figsize=HALF_PAGE, layout="constrained")
+    width, height = HALF_PAGE
+    # What a long legend takes must not be taken from the axes.
+    legend_rows = -(-len(curves) // 2)
+    figure = Figure(figsize=(width, height + max(0, legend_rows - 2) * 0.17), layout="constrained")
     axes = figure.subplots()
     for curve in curves:
         sizes = curve.mean.index
@@ -122,6 +127,8 @@ def by_latent_dim(curves: list[Curve], title: str, label: str, translator: Trans
     axes.set_xscale("log", base=2)
     ticks = sorted({int(size) for curve in curves for size in curve.mean.index})
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    if log:
+        axes.set_yscale("log")
     _style(axes, title, translator.translate(_("latent size")), label)
     _legend_below(figure, columns=2)
     return figure

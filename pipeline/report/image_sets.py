@@ -96,6 +96,13 @@ def of_sets(table: str) -> tuple[Metric, ...]:
     )
 
 
+def of_best_prior() -> tuple[Metric, ...]:
+    """Return the measures of the samples of each run's best prior, where those are compared."""
+    names = (_("samples"), _("samples of the run's best prior"))
+    keys = ("fd", "precision", "recall", "coverage")
+    return tuple(_measured(key, "samples", *names, "comparison") for key in keys)
+
+
 def of_training_images() -> tuple[Metric, ...]:
     """Return every measure of the training images: what real images score."""
     name = _("training images")

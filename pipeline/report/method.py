@@ -34,9 +34,13 @@ def grid(params: Config) -> Message:
     )
 
 
-def method(study: StudyResults) -> list[Message]:
+def method(study: StudyResults) -> dict[str, Message]:
     """Return a paragraph each on images and collapse, on features, and on likelihood."""
-    return [_images(study), _features(study), _likelihood(study.params)]
+    return {
+        "latents": _images(study),
+        "generation": _features(study),
+        "quality": _likelihood(study.params),
+    }
 
 
 def repeatability(made_with: dict[str, str]) -> Message:

@@ -29,14 +29,6 @@ NEIGHBORS = Metric(
     ),
     "sets",
 )
-BEST_PRIOR = Metric(
-    "fd_samples",
-    _("Fréchet distance, samples"),
-    _("Fréchet distance of the samples of the run's best prior"),
-    "comparison",
-    digits=1,
-    greater_is_better=False,
-)
 BASELINES = (
     Metric(
         "gaussian_bits_per_dim",
@@ -59,6 +51,27 @@ BASELINES = (
         "baselines",
         NATS_PER_DIM,
     ),
+    Metric(
+        "fd_pca",
+        _("Fréchet distance of PCA"),
+        _("Fréchet distance of PCA's reconstructions, by number of components"),
+        "baselines",
+        digits=1,
+    ),
+    Metric(
+        "fd_blurred_train",
+        _("Fréchet distance of blurred training images"),
+        _("Fréchet distance of training images with as much blur as the runs' images"),
+        "baselines",
+        digits=1,
+    ),
+    Metric(
+        "fd_gaussian",
+        _("Fréchet distance of a Gaussian"),
+        _("Fréchet distance of samples of a Gaussian with full covariance, without latents"),
+        "baselines",
+        digits=1,
+    ),
 )
 
 REGISTRY: dict[str, Metric] = {
@@ -71,7 +84,7 @@ REGISTRY: dict[str, Metric] = {
         NEIGHBORS,
         *image_sets.of_sets("coverage"),
         *run_metrics.COST,
-        BEST_PRIOR,
+        *image_sets.of_best_prior(),
         *BASELINES,
         *image_sets.of_training_images(),
     )

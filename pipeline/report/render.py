@@ -2,38 +2,20 @@
 
 import base64
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.data.images import grid_png
-from pipeline.report import figures, method
-from pipeline.report.charts import Chart, loss_charts, overview, quality_charts
-from pipeline.report.claims import (
-    nothing_to_compare,
-    published_claims,
-    reproduction_intro,
-    reproduction_table,
-)
-from pipeline.report.comparison import (
-    compare_to_baseline,
-    comparison_intro,
-    comparison_table,
-    describe_gains,
-)
-from pipeline.report.conclusions import conclusions
-from pipeline.report.diagnosis import HEADING, collapse_message, run_label
+from pipeline.report import charts, figures
+from pipeline.report.charts import Chart
+from pipeline.report.context import build_context
+from pipeline.report.folding import split_charts
 from pipeline.report.i18n import Translator
-from pipeline.report.image_sets import PRIORS
-from pipeline.report.metrics import REGISTRY, TABLES
-from pipeline.report.results import StudyResults, snapshot_epochs
-from pipeline.report.tables import run_tables
+from pipeline.report.parts import TRANSLATIONS, language_links, part_links
+from pipeline.report.results import StudyResults
 from pipeline.storage import atomic
-
-# The first language's pages lie in reports/, the others' in there.
-TRANSLATIONS = "translations"
 
 
 def write(study: StudyResults, reports: Path) -> None:
@@ -49,24 +31,37 @@ def write_pages(study: StudyResults, folder: Path, language: str, up: str) -> No
     """Write two pages of one language; `up` leads from `folder` to reports/."""
     suffix = f".{language}" if up else ""
     translator = Translator(language)
-    first = overview(study, translator)
-    losses = list(loss_charts(study, translator))
-    quality = list(quality_charts(study, translator))
-    context = build_context(study) | {
-        "overview": first,
-        "loss_charts": losses,
-        "quality_charts": quality,
+    drawn = draw_charts(study, translator)
+    context = {
+        **build_context(study),
+        **drawn,
         "language": language,
         "language_links": language_links(study.params.report.languages, language, up),
+        "part_links": part_links(study.params, language, up),
         "up": up,
         "figures": f"figures{suffix}",
     }
     with atomic.folder(folder / f"figures{suffix}") as pictures:
-        for chart in (first, *losses, *quality):
+        for chart in [chart for group in drawn.values() for chart in group]:
             atomic.write_bytes(pictures / f"{chart.name}.png", figures.png(chart.figure))
     for ending in ("md", "html"):
         page = render_template(f"report.{ending}.j2", context, translator)
         atomic.write_text(folder / f"report{suffix}.{ending}", page)
+
+
+def draw_charts(study: StudyResults, translator: Translator) -> dict[str, list[Chart]]:
+    """Draw every chart, by the part of the page that shows it."""
+    losses = {chart.name: chart for chart in charts.loss_charts(study, translator)}
+    by_variant = {name.removeprefix("loss-"): chart for name, chart in losses.items()}
+    shown, folded = split_charts(study.summary, by_variant)
+    return {
+        "overview": [charts.overview(study, translator)],
+        "reconstruction_charts": list(charts.reconstruction_charts(study, translator)),
+        "latent_charts": list(charts.latent_charts(study, translator)),
+        "generation_charts": list(charts.generation_charts(study, translator)),
+        "loss_charts": shown,
+        "folded_loss_charts": folded,
+    }
 
 
 def render_template(name: str, context: dict[str, Any], translator: Translator) -> str:
@@ -91,69 +86,6 @@ def render_template(name: str, context: dict[str, Any], translator: Translator) 
         "svg": chart_svg,
     }
     return environment.get_template(name).render(context)
-
-
-def build_context(study: StudyResults) -> dict[str, Any]:
-    """Gather what both pages say, as messages that no language has been chosen for."""
-    summary = study.summary
-    runs = list(summary.itertuples())
-    return {
-        "title": method.title(study),
-        "grid": method.grid(study.params),
-        "runs": runs,
-        "pictures": study.pictures,
-        "snapshot_epochs": {run.run: snapshot_epochs(int(run.epochs)) for run in runs},
-        "conclusions": conclusions(summary),
-        "labels": {run.run: run_label(run) for run in runs},
-        "reasons": {run.run: collapse_message(run) for run in runs},
-        "headings": TABLES | {"reasons": HEADING},
-        "tables": run_tables(summary),
-        "priors": {prior: name for prior, (name, _full) in PRIORS.items()},
-        "comparison": comparison_context(study),
-        "reproduction": reproduction_context(study),
-        "method": method.method(study),
-        "glossary": [metric for metric in REGISTRY.values() if metric.table in ("run", *TABLES)],
-        "extractor": study.params.evaluate.feature_extractor,
-        "repeatability": method.repeatability(study.made_with),
-        "measured_on": method.measured_on(study.made_with),
-        "how_to_reproduce": method.how_to_reproduce(study.params),
-    }
-
-
-def comparison_context(study: StudyResults) -> dict[str, Any] | None:
-    """Compare every variant with the baseline, where the study names one."""
-    baseline = study.params.report.baseline
-    if baseline is None:
-        return None
-    compared = compare_to_baseline(study.summary, baseline)
-    return {
-        "intro": comparison_intro(baseline),
-        "sentences": describe_gains(compared, baseline),
-        "table": comparison_table(compared),
-    }
-
-
-def reproduction_context(study: StudyResults) -> dict[str, Any]:
-    """Set the source report's losses and claims against this study's."""
-    return {
-        "table": reproduction_table(study.summary, study.published),
-        "intro": reproduction_intro(study.summary, study.published),
-        "claims": published_claims(study.summary),
-        "nothing": nothing_to_compare(),
-    }
-
-
-def language_links(languages: Sequence[str], language: str, up: str) -> list[tuple[str, str]]:
-    """Return every other language's name with the path to its page, without the ending."""
-    first = languages[0]
-    links = []
-    for other in languages:
-        if other == language:
-            continue
-        folder = "" if up else f"{TRANSLATIONS}/"
-        page = f"{up}report" if other == first else f"{folder}report.{other}"
-        links.append((Translator(other).name, page))
-    return links
 
 
 def inline_markdown(text: str) -> Any:

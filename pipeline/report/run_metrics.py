@@ -61,7 +61,10 @@ LATENTS = (
     Metric(
         "mutual_information",
         _("mutual information"),
-        _("estimate of I(x; z), which cannot exceed the logarithm of the number of images"),
+        _(
+            "estimate of I(x; z), which cannot exceed the logarithm of the number of images; "
+            "“at least” where it stands at that bound"
+        ),
         "latents",
         NATS,
         digits=2,

@@ -1,16 +1,48 @@
 """Tables as the pages show them: columns that say what they hold, raw values to sort by, text."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from pipeline.report.diagnosis import LABELS
-from pipeline.report.i18n import NOTHING, Message
+from pipeline.report.generation import with_best_prior
+from pipeline.report.i18n import NOTHING, Message, _
+from pipeline.report.image_sets import IMAGE_SETS
 from pipeline.report.metrics import REGISTRY, TABLES, in_table
 
 NARROW_SPACE = "\u202f"  # one that does not break, and no comma: a decimal point in Ukrainian
+CELL = ["variant", "latent_dim"]
+# What each table shows at once beside them: eight columns fit a page. The rest is in ALL_COLUMNS.
+SHOWN = {
+    "latents": (
+        "collapse_label",
+        "active_units",
+        "test_kl",
+        "shuffle_gain",
+        "mutual_information",
+        "probe_accuracy",
+    ),
+    "quality": (
+        "psnr_db",
+        "pca_psnr_db",
+        "ssim",
+        "explained_information",
+        "bits_per_dim",
+        "ppca_bits_per_dim",
+    ),
+    "sets": (*(f"fd_{images}" for images in IMAGE_SETS), "kd_reconstruction", "nn_distance_ratio"),
+    "coverage": (
+        "precision_reconstruction",
+        "recall_reconstruction",
+        "coverage_reconstruction",
+        "precision_samples",
+        "recall_samples",
+        "coverage_samples",
+    ),
+    "cost": ("num_params", "forward_flops", "train_seconds", "images_per_second"),
+}
 
 
 @dataclass(frozen=True)
@@ -40,27 +72,80 @@ class Row(NamedTuple):
 
 
 class Table:
-    """Some columns of a frame, one row for each of its rows."""
+    """Some columns of a frame, one row for each of its rows; `KEY_spread` is beside KEY."""
 
     def __init__(self, frame: pd.DataFrame, columns: Iterable[Column]) -> None:
         self.columns = list(columns)
-        runs = frame["run"] if "run" in frame else [""] * len(frame)
-        records = frame.reindex(columns=[column.key for column in self.columns]).to_dict("records")
-        self.rows = [
-            Row(run, [_cell(column, record[column.key]) for column in self.columns])
-            for run, record in zip(runs, records, strict=True)
-        ]
+        self.rows = []
+        for record in frame.to_dict("records"):
+            run = record.get("run", "")
+            cells = [_cell(column, record) for column in self.columns]
+            self.rows.append(Row(run if isinstance(run, str) else "", cells))
 
 
-def run_table(summary: pd.DataFrame, name: str) -> Table:
-    """Return the table `name` of all runs."""
-    metrics = [*in_table("run"), *in_table(name)]
-    return Table(summary, [metric_column(metric.key, summary) for metric in metrics])
+class RunTable(NamedTuple):
+    """What a table of runs shows at once, means over seeds, and all of it, a row for each run."""
+
+    shown: Table
+    rest: Table | None
+    """None where it would show nothing more."""
 
 
-def run_tables(summary: pd.DataFrame) -> dict[str, Table]:
-    """Return every table of all runs, by name."""
-    return {name: run_table(summary, name) for name in TABLES}
+def run_tables(summary: pd.DataFrame, rivals: pd.DataFrame) -> dict[str, RunTable]:
+    """Return every table of all runs, by name; rivals stand below the runs."""
+    means = over_seeds(with_best_prior(summary))
+    tables = {}
+    for name in TABLES:
+        keys = [metric.key for metric in in_table(name)]
+        rest = ["variant", "latent_dim", "seed", *by_image_set(keys)]
+        tables[name] = RunTable(
+            _table(means, rivals, [*CELL, *SHOWN[name]]),
+            _table(summary, rivals, rest) if shows_more(summary, name, keys) else None,
+        )
+    return tables
+
+
+def shows_more(summary: pd.DataFrame, name: str, keys: Sequence[str]) -> bool:
+    """Whether a table has more columns than are shown at once, or more seeds."""
+    return not set(keys) <= set(SHOWN[name]) or summary["seed"].nunique() > 1
+
+
+def over_seeds(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each variant and latent size: means over seeds, and their `KEY_spread`.
+
+    Where there is one seed, a row keeps its run's name.
+    """
+    cells = summary.groupby(CELL, sort=False)
+    numbers = summary.select_dtypes("number").columns.drop(["latent_dim", "seed"])
+    parts = [
+        cells[list(numbers)].mean(),
+        cells["collapse_label"].agg(count_labels),
+    ]
+    if summary["seed"].nunique() > 1:
+        parts.append(cells[list(numbers)].std().add_suffix("_spread"))
+    elif "run" in summary:
+        parts.append(cells["run"].first())
+    return pd.concat(parts, axis=1).copy().reset_index()
+
+
+def count_labels(labels: pd.Series) -> Message | str:
+    """Name the label that all seeds have, else how many have which."""
+    counts = labels.value_counts(sort=False)
+    if len(counts) == 1:
+        return str(labels.iloc[0])
+    parts = [_("{count} {label}", count=n, label=LABELS.get(str(k), k)) for k, n in counts.items()]
+    text = ", ".join(f"{{part{index}}}" for index in range(len(parts)))
+    return Message(text, {f"part{index}": part for index, part in enumerate(parts)})
+
+
+def by_image_set(keys: list[str]) -> list[str]:
+    """Put the measures of one set of images together: no precision without its recall beside it."""
+    sets = list(IMAGE_SETS)
+
+    def place(key: str) -> int:
+        return next((i for i, images in enumerate(sets) if key.endswith(f"_{images}")), len(sets))
+
+    return sorted(keys, key=place) if any(key.startswith("precision") for key in keys) else keys
 
 
 def metric_column(key: str, frame: pd.DataFrame) -> Column:
@@ -77,7 +162,32 @@ def format_number(value: float | None, digits: int) -> str:
     return f"{value:z,.{digits}f}".replace(",", NARROW_SPACE)
 
 
-def _cell(column: Column, value: Any) -> Cell:
-    if not isinstance(value, str):
-        return Cell(value, format_number(value, column.digits))
-    return Cell(value, LABELS.get(value, value) if column.key == "collapse_label" else value)
+def _table(frame: pd.DataFrame, rivals: pd.DataFrame, keys: list[str]) -> Table:
+    """Return these columns of the runs and, below, of the rivals that have a number in one."""
+    columns = [metric_column(key, frame) for key in keys]
+    measured = [key for key in keys if key not in (*CELL, "seed")]
+    has_number = rivals.reindex(columns=measured).notna().any(axis=1)
+    records = [*frame.to_dict("records"), *rivals[has_number].to_dict("records")]
+    return Table(pd.DataFrame(records), columns)
+
+
+def _cell(column: Column, record: dict[str, Any]) -> Cell:
+    """Return a column's cell of one row of a frame."""
+    value = record.get(column.key)
+    if isinstance(value, Message):
+        return Cell(None, value)
+    if isinstance(value, str):
+        return Cell(None, LABELS.get(value, value) if column.key == "collapse_label" else value)
+    text = format_number(value, column.digits)
+    spread = record.get(f"{column.key}_spread")
+    if spread is not None and not pd.isna(spread):
+        text = f"{text} ± {format_number(spread, column.digits)}"
+    if column.key == "mutual_information" and is_at_bound(value, record, column.digits):
+        return Cell(value, _("at least {number}", number=text))
+    return Cell(value, text)
+
+
+def is_at_bound(value: Any, record: dict[str, Any], digits: int) -> bool:
+    """Whether an estimate of mutual information stands at the most that its images allow."""
+    bound = record.get("mutual_information_bound")
+    return bound is not None and bool(value >= bound - 0.5 * 10**-digits)

@@ -30,6 +30,8 @@ pytestmark = [
 ]
 PUBLISHED = ("report.html", "translations/report.uk.html", "ablation/report.html")
 PAGES = [ROOT / "reports" / page for page in PUBLISHED]
+# The study of params.yaml on a common screen; ten screens at most.
+TALLEST = 9000
 # MLflow opens a chat beside every page unless the browser remembers that it was closed.
 NO_CHAT = """
 localStorage.setItem("mlflow.assistant.panelOpen_v1", "false")
@@ -91,18 +93,37 @@ def brightness(color: str) -> int:
     return sum(int(part) for part in color.removeprefix("rgb(").rstrip(")").split(",")[:3])
 
 
+@pytest.mark.parametrize("path", PAGES, ids=PUBLISHED)
+def test_the_report_is_short_and_its_tables_are_whole(browser: Browser, path: Path) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(path.as_uri())
+    assert page.evaluate("document.documentElement.scrollHeight") < TALLEST
+    cut = """[...document.querySelectorAll(".wide")]
+        .filter(table => !table.closest("details") && table.scrollWidth > table.clientWidth)
+        .map(table => table.ariaLabel)"""
+    assert page.evaluate(cut) == []
+    assert page.evaluate("document.getAnimations().length") == 0, "nothing moves by itself"
+    evidence = page.locator("#verdict h3 a")
+    links = [link.get_attribute("href") for link in evidence.all()]
+    assert len(links) >= 4
+    for link in links:
+        assert page.locator(str(link)).count() == 1, link
+    page.close()
+
+
 def test_the_report_sorts_by_keyboard_and_zooms(browser: Browser) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.goto(PAGES[0].as_uri())
-    head = page.locator("th button").filter(has_text=re.compile(r"^PSNR\s*dB")).first
+    head = page.locator("th button").filter(has_text=re.compile(r"^PSNR,\s*dB$")).first
     table = head.locator("xpath=ancestor::table")
     column = head.locator("xpath=..").evaluate("cell => cell.cellIndex")
     orders = []
     for _ in range(2):
         head.focus()
         page.keyboard.press("Enter")
-        cells = table.locator(f"tbody td:nth-child({column + 1})")
-        orders.append([float(cell) for cell in cells.all_inner_texts()])
+        cells = table.locator(f"tbody td:nth-child({column + 1})").all_inner_texts()
+        assert cells[-1] == "–", "what has no number comes last"
+        orders.append([float(cell) for cell in cells[:-1]])
     assert sorted(orders[0]) in orders
     assert orders[0] == orders[1][::-1]
     box = "document.querySelector('.chart svg').getAttribute('viewBox')"
@@ -111,6 +132,36 @@ def test_the_report_sorts_by_keyboard_and_zooms(browser: Browser) -> None:
     assert page.evaluate(box) != before
     page.locator(".chart button").nth(2).click()
     assert page.evaluate(box) == before
+    page.close()
+
+
+def test_two_runs_stand_side_by_side_and_step_through_epochs(browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(PAGES[0].as_uri())
+    epochs = page.locator("#compare figcaption")
+    assert epochs.all_inner_texts() == ["epoch 1", "epoch 1"]
+    page.get_by_role("slider").focus()
+    for _ in range(2):
+        page.keyboard.press("ArrowRight")
+    assert epochs.all_inner_texts() == ["epoch 4", "epoch 4"]
+    left = page.locator("#compare .side select").first
+    left.select_option("pca_refined-512-0")
+    shown = page.locator("#compare .side img").first
+    assert "pca_refined-512-0" in str(shown.get_attribute("alt"))
+    page.locator("#compare [data-choose=kind]").select_option("interpolations")
+    assert page.locator("#compare .window:visible").count() == 2, "one picture a side"
+    page.close()
+
+
+def test_what_is_printed_is_whole(browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(PAGES[0].as_uri())
+    closed = "document.querySelectorAll('details:not([open])').length"
+    before = page.evaluate(closed)
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate(closed) == 0
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate(closed) == before > 0
     page.close()
 
 

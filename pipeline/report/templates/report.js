@@ -1,15 +1,19 @@
 "use strict";
-// Tables: a click on a head sorts by its column, numbers by value; a second click turns the order.
+// Tables: a click on a head sorts by its column, a second click turns the order; what has no
+// number comes last in both.
 for (const table of document.querySelectorAll("table")) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
     const falling = head.getAttribute("aria-sort") === "ascending";
-    const value = (row) => row.cells[column].dataset.value;
     const sign = falling ? -1 : 1;
+    const text = ({ cells }) => cells[column].textContent;
+    const number = ({ cells }) => Number(cells[column].dataset.value);
+    const byText = (a, b) => sign * text(a).localeCompare(text(b));
+    const byNumber = (a, b) => isNaN(a) - isNaN(b) || sign * (a - b);
+    const compare = head.classList.contains("number")
+      ? (a, b) => byNumber(number(a), number(b)) : byText;
     const body = table.tBodies[0];
-    const compared = (a, b) => (isNaN(a) || isNaN(b) ? String(a).localeCompare(String(b)) : a - b);
-    const rows = [...body.rows].sort((a, b) => sign * compared(value(a), value(b)));
-    rows.forEach((row) => body.append(row));
+    [...body.rows].sort(compare).forEach((row) => body.append(row));
     heads.forEach((other) => other.removeAttribute("aria-sort"));
     head.setAttribute("aria-sort", falling ? "descending" : "ascending");
   }));

@@ -3,7 +3,12 @@
 import pandas as pd
 import pytest
 
-from pipeline.report.comparison import compare_to_baseline, comparison_table, describe_gains
+from pipeline.report.comparison import (
+    compare_to_baseline,
+    comparison_table,
+    describe_gains,
+    summarize_gains,
+)
 from pipeline.report.image_sets import PRIORS
 
 BASELINE = {
@@ -17,7 +22,7 @@ BASELINE = {
 
 def study(**variants: list[dict]) -> pd.DataFrame:
     """Make a row a run, from what it changes of the baseline."""
-    base = {"latent_dim": 128, "active_units": 128} | BASELINE
+    base: dict[str, object] = {"latent_dim": 128, "active_units": 128} | BASELINE
     base |= {f"fd_samples_{prior}": 900.0 - 10 * index for index, prior in enumerate(PRIORS)}
     rows = [{"variant": variant} | base | run for variant, runs in variants.items() for run in runs]
     return pd.DataFrame(rows)
@@ -70,6 +75,19 @@ def test_a_variant_without_bits_has_no_gain_of_bits() -> None:
     frame = study(sigma_vae=[{}], bernoulli=[{"bits_per_dim": float("nan")}])
     compared = compare_to_baseline(frame, "sigma_vae")
     assert pd.isna(compared.set_index("variant").loc["bernoulli", "bits_per_dim_gain"])
-    keys = [column.key for column in comparison_table(compared).columns]
-    cell = comparison_table(compared).rows[1].cells[keys.index("bits_per_dim_gain")]
-    assert cell.text == "–"
+    for table in filter(None, comparison_table(compared)):
+        keys = [column.key for column in table.columns]
+        cell = table.rows[1].cells[keys.index("bits_per_dim_gain")]
+        assert cell.text == "–"
+
+
+def test_gains_are_summed_up_by_their_outcome() -> None:
+    frame = study(
+        sigma_vae=[{}], a=[{"psnr_db": 21.5}], b=[{"psnr_db": 18}], c=[{"psnr_db": 20.05}]
+    )
+    compared = compare_to_baseline(frame, "sigma_vae")
+    assert [str(sentence) for sentence in summarize_gains(compared, "sigma_vae")] == [
+        "Better than sigma_vae beyond noise, PSNR in dB: **a** (+1.50).",
+        "No different from sigma_vae: **c** (+0.05).",
+        "Worse than sigma_vae: **b** (-2.00).",
+    ]

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.report import conclusions as rules
 from pipeline.report.claims import published_claims
-from pipeline.report.conclusions import conclusions
+from pipeline.report.diagnosis import collapse_of_all
 
 
 def study(**variants: list[tuple]) -> pd.DataFrame:
@@ -46,7 +46,7 @@ def collapsed(*scores: float) -> list[tuple]:
 
 
 def text(frame: pd.DataFrame) -> str:
-    return " ".join(map(str, conclusions(frame)))
+    return " ".join(map(str, collapse_of_all(frame)))
 
 
 def recommendation(frame: pd.DataFrame) -> str:
@@ -59,19 +59,21 @@ def size_effect(variant: str, frame: pd.DataFrame) -> str:
 
 def test_all_healthy() -> None:
     said = text(study(a=healthy(20, 22, 25)))
-    assert "**a** did not collapse: in every run every dimension is active" in said
+    assert said == "No collapse in **a**: in every run every dimension is active."
     some = study(a=healthy(20, 22)).assign(active_fraction=[1.0, 0.96])
     assert "at least 96% of the dimensions are active" in text(some)
-    assert "collapsed in" not in said
+    two = study(a=healthy(20), b=healthy(20), original=collapsed(11.8))
+    assert "No collapse in **a**, **b**: in every run every" in text(two)
 
 
 def test_all_collapsed() -> None:
-    said = text(study(original=collapsed(11.8, 11.8)))
+    frame = study(original=collapsed(11.8, 11.8))
+    said = text(frame)
     assert "collapsed in all 2 runs (latent sizes 64, 128)" in said
     assert "equals the cost of predicting the mean augmented image" in said
     assert "(0.6606 nats per pixel-channel) within 0.0005" in said
     assert "and no dimension is active" in said
-    assert "No run can be recommended" in said
+    assert "No run can be recommended" in recommendation(frame)
     assert "Test figures are of code = mu" not in said
 
 
@@ -152,13 +154,13 @@ def test_the_best_healthy_run_is_recommended_never_a_collapsed_one() -> None:
 
 def test_published_claims_follow_the_numbers() -> None:
     refuted = published_claims(study(original=collapsed(11.8, 11.8), a=healthy(20, 22)))
-    assert [str(answer).split(":")[0] for _, answer in refuted] == [
+    assert [str(claim.verdict) for claim in refuted] == [
         "Refuted",
         "Refuted as a property of VAEs",
         "Unfounded",
     ]
     alone = published_claims(study(original=collapsed(11.8, 11.8)))
-    assert str(alone[1][1]).startswith("Not refuted: no run that did not collapse")
+    assert "**Not refuted**: no run that did not collapse" in str(alone[1].sentence)
     confirmed = published_claims(study(original=healthy(20, 22)))
-    assert str(confirmed[0][1]).startswith("Confirmed")
+    assert str(confirmed[0].verdict) == "Confirmed"
     assert published_claims(study(a=healthy(20))) == []

@@ -54,7 +54,8 @@ def test_the_page_needs_no_other_file_and_escapes_what_it_shows(
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in page
     sources = re.findall(r"""(?:src|href)=["']([^"']*)""", page)
-    elsewhere = [source for source in sources if not source.startswith(("#", "translations/"))]
+    pages = ("#", "translations/", "ablation/")
+    elsewhere = [source for source in sources if not source.startswith(pages)]
     assert {source.partition(":")[0] for source in elsewhere} == {"data"}
     assert len(re.findall("<img[^>]*alt=.[^ ]", page)) == page.count("<img")
 
@@ -87,6 +88,25 @@ def test_tables_in_markdown_are_whole(page: str) -> None:
         rows = table.splitlines()
         assert len(rows) > 2
         assert {row.count(" |") for row in rows[2:]} == {rows[2].count(" |")}, table
+
+
+@pytest.mark.parametrize("reports", PUBLISHED, ids=["study", "ablation"])
+@pytest.mark.parametrize("page", PAGES)
+def test_links_to_other_pages_and_parts_lead_somewhere(reports: Path, page: str) -> None:
+    text = (reports / page).read_text()
+    links = re.findall(r"""(?:href="|\]\()([^"#)]+\.(?:md|html|png))[")]""", text)
+    assert len(links) > 1
+    for link in links:
+        assert ((reports / page).parent / link).exists(), link
+
+
+@pytest.mark.parametrize("reports", PUBLISHED, ids=["study", "ablation"])
+def test_evidence_is_in_the_page(reports: Path) -> None:
+    for page in PAGES:
+        text = (reports / page).read_text()
+        anchors = set(re.findall(r"""(?:href="|\]\()#([\w-]+)[")]""", text))
+        assert {"quality", "generation", "latents"} <= anchors
+        assert anchors <= set(re.findall('id="([^"]+)"', text)), page
 
 
 def words_of(page: Path) -> str:

@@ -1,0 +1,91 @@
+"""Which run's samples are the best, of which prior, and what their numbers hide: rules."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from pipeline.report.diagnosis import without_collapse
+from pipeline.report.i18n import NOTHING, Message, _
+from pipeline.report.image_sets import PRIORS
+
+# What the best prior's samples score, under a name of its own.
+OF_BEST_PRIOR = ("fd", "precision", "recall", "coverage")
+
+
+def with_best_prior(summary: pd.DataFrame) -> pd.DataFrame:
+    """Add each run's `best_prior`, the one of least Fréchet distance, and its samples' scores."""
+    distances = summary[[f"fd_samples_{prior}" for prior in PRIORS]].set_axis(list(PRIORS), axis=1)
+    best = distances.fillna(math.inf).idxmin(axis=1)
+    scores = {
+        f"{measure}_samples": [
+            row.get(f"{measure}_samples_{prior}", math.nan)
+            for prior, (_index, row) in zip(best, summary.iterrows(), strict=True)
+        ]
+        for measure in OF_BEST_PRIOR
+    }
+    return summary.assign(best_prior=best, **scores)
+
+
+def priors_best_first(summary: pd.DataFrame) -> list[str]:
+    """Order the priors by the mean distance of their samples over runs that did not collapse."""
+    used = without_collapse(summary)
+    rows = summary if used.empty else used
+    return sorted(PRIORS, key=lambda prior: rows[f"fd_samples_{prior}"].mean())
+
+
+def best_samples(summary: pd.DataFrame, baselines: dict[str, Any]) -> list[Message]:
+    """Name the variant and size whose samples are nearest to the test images, and their faults."""
+    used = without_collapse(summary)
+    if used.empty:
+        return [_("No run's samples show anything: all of them collapsed.")]
+    scored = with_best_prior(used)
+    cells = scored.groupby(["variant", "latent_dim"], sort=False)["fd_samples"]
+    variant, latent_dim = cells.mean().idxmin()
+    rows = scored[(scored["variant"] == variant) & (scored["latent_dim"] == latent_dim)]
+    spread = rows["fd_samples"].std()
+    prior = rows.loc[rows["fd_samples"].idxmin(), "best_prior"]
+    nearest = _(
+        "The samples nearest to the test images come from **{variant}** at latent size "
+        "**{latent_dim}** with {prior}: Fréchet distance {distance}, where training images have "
+        "{floor:.1f}.",
+        variant=variant,
+        latent_dim=latent_dim,
+        prior=PRIORS[prior][0],
+        distance=format(rows["fd_samples"].mean(), ".1f")
+        + ("" if math.isnan(spread) else f" ± {spread:.1f}"),
+        floor=baselines["fd_train_vs_test"],
+    )
+    return [
+        nearest,
+        *samples_against_gaussian(rows["fd_samples"].mean(), baselines),
+        coverage_of_samples(
+            rows["precision_samples"].mean(), rows["recall_samples"].mean(), baselines
+        ),
+    ]
+
+
+def samples_against_gaussian(distance: float, baselines: dict[str, Any]) -> list[Message]:
+    """Say whether the best samples are nearer than those of a Gaussian without latents."""
+    rival = baselines.get("fd_gaussian")
+    if rival is None:
+        return []
+    if distance < rival:
+        return [_("Samples of a Gaussian without latents are farther: {rival:.1f}.", rival=rival)]
+    return [_("Samples of a Gaussian without latents are not farther: {rival:.1f}.", rival=rival)]
+
+
+def coverage_of_samples(precision: float, recall: float, baselines: dict[str, Any]) -> Message:
+    """Say precision and recall together: blur raises the one and sinks the other."""
+    real_precision = baselines["precision_train_vs_test"]
+    real_recall = baselines["recall_train_vs_test"]
+    blurred = precision > real_precision and recall < real_recall / 2
+    return _(
+        "Their precision is {precision:.3f} and their recall {recall:.3f} (training images: "
+        "{real_precision:.3f} and {real_recall:.3f}){remark}.",
+        precision=precision,
+        recall=recall,
+        real_precision=real_precision,
+        real_recall=real_recall,
+        remark=_(": smooth images, of few kinds") if blurred else NOTHING,
+    )

@@ -1,0 +1,155 @@
+"""What a VAE must beat: the mean image, PCA, a Gaussian without latents, images merely blurred.
+
+Their rows stand below the runs' in the tables, and rules say who wins. What baselines.json lacks,
+because it is older or the study has no such rival, is left out.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from pipeline.evaluation.reconstruction import psnr
+from pipeline.report.diagnosis import without_collapse
+from pipeline.report.i18n import Message, _
+from pipeline.report.image_sets import IMAGE_SETS, MEASURES
+
+MEAN_IMAGE = _("mean image")
+GAUSSIAN = _("Gaussian without latents")
+PCA = _("PCA")
+BLURRED = _("blurred training images")
+TRAINING_IMAGES = _("training images")
+# Of the rivals that are sets of images: key in baselines.json, name, and whose column it is in.
+RIVAL_SETS = (
+    ("fd_pca", PCA, "fd_reconstruction"),
+    ("fd_blurred_train", BLURRED, "fd_reconstruction"),
+    ("fd_gaussian", GAUSSIAN, "fd_samples_normal"),
+)
+
+
+def rival_rows(baselines: dict[str, Any], sizes: list[int]) -> pd.DataFrame:
+    """Return a row for each rival, of each latent size where it has one, under the runs' keys."""
+    rows: list[dict[str, Any]] = [
+        {
+            "variant": MEAN_IMAGE,
+            "psnr_db": psnr(baselines["pca_mse"][0]),
+            "bce": baselines["mean_image_bce"],
+            "explained_information": 0.0,
+        },
+        {"variant": GAUSSIAN, "bits_per_dim": baselines.get("gaussian_bits_per_dim")},
+    ]
+    for key, name, column in RIVAL_SETS:
+        for size, value in rival_values(baselines, key, sizes):
+            rows.append({"variant": name, "latent_dim": size, column: value})
+    real = {
+        f"{measure}_{images}": baselines.get(f"{measure}_train_vs_test")
+        for measure in MEASURES
+        for images in (*IMAGE_SETS, "samples")
+    }
+    return pd.DataFrame([*rows, {"variant": TRAINING_IMAGES} | real])
+
+
+def rival_values(
+    baselines: dict[str, Any], key: str, sizes: list[int]
+) -> Iterator[tuple[int | None, float]]:
+    """Yield a rival's values by latent size, or its one value with no size."""
+    value = baselines.get(key)
+    if isinstance(value, dict):
+        yield from ((size, value[str(size)]) for size in sorted(sizes) if str(size) in value)
+    elif value is not None:
+        yield None, value
+
+
+def likelihood_against_gaussian(summary: pd.DataFrame, baselines: dict[str, Any]) -> list[Message]:
+    """Say which runs' likelihood beats that of a Gaussian with full covariance, if any does."""
+    level = baselines.get("gaussian_bits_per_dim")
+    scored = without_collapse(summary).dropna(subset=["bits_per_dim"])
+    if level is None or scored.empty:
+        return []
+    cells = scored.groupby(["variant", "latent_dim"], sort=False)["bits_per_dim"]
+    bits = (cells.mean() + 2 * cells.std().fillna(0.0)).sort_values()
+    means = cells.mean()
+    best = means.idxmin()
+    values = {
+        "gaussian": level,
+        "variant": best[0],
+        "latent_dim": best[1],
+        "best": means[best],
+        "difference": abs(means[best] - level),
+    }
+    winners = bits[bits < level].index
+    if winners.empty:
+        return [
+            _(
+                "No run's likelihood reaches that of a Gaussian without latents "
+                "({gaussian:.4f} bits/dim): the best, **{variant}** at latent size "
+                "**{latent_dim}**, needs {best:.4f}, {difference:.4f} more.",
+                **values,
+            )
+        ]
+    if len(winners) == len(bits):
+        return [
+            _(
+                "Every run's likelihood beats that of a Gaussian without latents "
+                "({gaussian:.4f} bits/dim); the best, **{variant}** at latent size "
+                "**{latent_dim}**, needs {best:.4f}, {difference:.4f} less.",
+                **values,
+            )
+        ]
+    return [
+        _(
+            "Some runs' likelihood beats that of a Gaussian without latents ({gaussian:.4f} "
+            "bits/dim): {winners}. The best, **{variant}** at latent size **{latent_dim}**, needs "
+            "{best:.4f}, {difference:.4f} less; {losers} need more.",
+            winners=named(winners),
+            losers=named(bits[bits >= level].index),
+            **values,
+        )
+    ]
+
+
+def named(cells: Any) -> str:
+    """List variants with their latent sizes."""
+    return ", ".join(f"{variant} {size}" for variant, size in cells)
+
+
+def against_pca(summary: pd.DataFrame, key: str, rival: str) -> tuple[list[Any], int]:
+    """Return the variants and sizes whose `key`, smaller being better, beats PCA's, of how many."""
+    scored = without_collapse(summary).dropna(subset=[key, rival])
+    means = scored.groupby(["variant", "latent_dim"], sort=False)[[key, rival]].mean()
+    return list(means.index[means[key] < means[rival]]), len(means)
+
+
+def likelihood_against_ppca(summary: pd.DataFrame) -> list[Message]:
+    """Say which runs' likelihood beats that of probabilistic PCA with as many components."""
+    winners, total = against_pca(summary, "bits_per_dim", "ppca_bits_per_dim")
+    if not total:
+        return []
+    if not winners:
+        return [_("None of them beats probabilistic PCA of its size.")]
+    if len(winners) == total:
+        return [_("All of them beat probabilistic PCA of their size.")]
+    return [
+        _("Probabilistic PCA of their size is beaten by {winners} only.", winners=named(winners))
+    ]
+
+
+def reconstructions_against_pca(summary: pd.DataFrame, baselines: dict[str, Any]) -> list[Message]:
+    """Say whose reconstructions are nearer to test images than PCA's of their size, by features."""
+    sizes = [int(size) for size in summary["latent_dim"].unique()]
+    distances = {size: value for size, value in rival_values(baselines, "fd_pca", sizes) if size}
+    pca = summary["latent_dim"].map(distances)
+    winners, total = against_pca(summary.assign(fd_pca=pca), "fd_reconstruction", "fd_pca")
+    if not total:
+        return []
+    if not winners:
+        return [_("By features no run's reconstructions are nearer to the images than PCA's.")]
+    if len(winners) == total:
+        return [_("By features every run's reconstructions are nearer to the images than PCA's.")]
+    return [
+        _(
+            "By features the reconstructions of {winners} only are nearer to the images than "
+            "PCA's.",
+            winners=named(winners),
+        )
+    ]

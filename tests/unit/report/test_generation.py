@@ -1,0 +1,65 @@
+"""What is said of samples: the best run and prior, and never precision without recall."""
+
+import pandas as pd
+import pytest
+
+from pipeline.report.generation import best_samples, priors_best_first, with_best_prior
+
+BASELINES = {
+    "fd_train_vs_test": 38.4,
+    "precision_train_vs_test": 0.79,
+    "recall_train_vs_test": 0.78,
+}
+
+
+def run(latent_dim: int, distances: tuple[float, ...], recall: float = 0.5, **changes) -> dict:
+    """Make a run whose priors have these distances, and precision 0.9, 0.8, 0.7."""
+    row = {"variant": "a", "latent_dim": latent_dim, "collapse_label": "healthy"}
+    for index, prior in enumerate(("normal", "gmm", "two_stage")):
+        row[f"fd_samples_{prior}"] = distances[index]
+        row[f"precision_samples_{prior}"] = 0.9 - 0.1 * index
+        row[f"recall_samples_{prior}"] = recall
+        row[f"coverage_samples_{prior}"] = 0.3
+    return row | changes
+
+
+def said(*runs: dict, **baselines: float) -> str:
+    return " ".join(map(str, best_samples(pd.DataFrame(runs), BASELINES | baselines)))
+
+
+def test_the_best_prior_is_the_runs_own() -> None:
+    frame = with_best_prior(pd.DataFrame([run(64, (9, 5, 7)), run(128, (3, 5, 7))]))
+    assert list(frame["best_prior"]) == ["gmm", "normal"]
+    assert list(frame["fd_samples"]) == [5, 3]
+    assert list(frame["precision_samples"]) == [0.8, 0.9]
+
+
+def test_priors_are_ordered_over_runs_that_did_not_collapse() -> None:
+    dead = run(64, (1, 900, 900), collapse_label="collapsed")
+    frame = pd.DataFrame([dead, run(64, (9, 5, 7)), run(128, (9, 6, 7))])
+    assert priors_best_first(frame) == ["gmm", "two_stage", "normal"]
+
+
+def test_the_nearest_samples_are_named_with_precision_and_recall() -> None:
+    dead = run(512, (1, 1, 1), collapse_label="collapsed")
+    words = said(run(64, (900, 700, 800)), run(128, (600, 500, 800)), dead)
+    assert "**a** at latent size **128** with z ~ Gaussian mixture: Fréchet distance 500.0" in words
+    assert "precision is 0.800 and their recall 0.500" in words
+    assert "smooth" not in words
+
+
+def test_blur_is_named() -> None:
+    assert "(training images: 0.790 and 0.780): smooth" in said(run(64, (9, 5, 7), recall=0.01))
+
+
+def test_seeds_have_their_spread() -> None:
+    assert "distance 6.0 ± 1.4," in said(run(64, (9, 5, 8)), run(64, (9, 7, 8)))
+
+
+@pytest.mark.parametrize(("rival", "word"), [(100.0, "are farther"), (1.0, "are not farther")])
+def test_a_gaussian_without_latents(rival: float, word: str) -> None:
+    assert word in said(run(64, (9, 5, 7)), fd_gaussian=rival)
+
+
+def test_nothing_is_best_where_all_collapsed() -> None:
+    assert "all of them collapsed" in said(run(64, (9, 5, 7), collapse_label="collapsed"))

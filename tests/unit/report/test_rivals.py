@@ -1,0 +1,121 @@
+"""Rivals on made-up tables: a Gaussian that wins, one that loses, and what was not measured."""
+
+import pandas as pd
+import pytest
+
+from pipeline.report.rivals import (
+    likelihood_against_gaussian,
+    likelihood_against_ppca,
+    reconstructions_against_pca,
+    rival_rows,
+    rival_values,
+)
+
+BASELINES = {
+    "pca_mse": [0.1, 0.01],
+    "mean_image_bce": 0.69,
+    "gaussian_bits_per_dim": 4.6,
+    "fd_train_vs_test": 38.4,
+    "precision_train_vs_test": 0.79,
+}
+
+
+def study(*bits: float, label: str = "healthy", distance: float = 300.0) -> pd.DataFrame:
+    """Make a run of `a` for each likelihood, of sizes 64, 128, ..."""
+    rows = [
+        {
+            "variant": "a",
+            "latent_dim": 64 * 2**index,
+            "collapse_label": label,
+            "bits_per_dim": value,
+            "ppca_bits_per_dim": 5.0,
+            "fd_reconstruction": distance / 2**index,
+        }
+        for index, value in enumerate(bits)
+    ]
+    return pd.DataFrame(rows)
+
+
+def against_gaussian(frame: pd.DataFrame) -> str:
+    return " ".join(map(str, likelihood_against_gaussian(frame, BASELINES)))
+
+
+def test_a_gaussian_that_wins() -> None:
+    said = against_gaussian(study(5.8, 4.9))
+    assert "No run's likelihood reaches that of a Gaussian without latents (4.6000" in said
+    assert "**a** at latent size **128**, needs 4.9000, 0.3000 more" in said
+
+
+def test_a_gaussian_that_loses() -> None:
+    said = against_gaussian(study(4.5, 4.2))
+    assert "Every run's likelihood beats that of a Gaussian without latents" in said
+    assert "needs 4.2000, 0.4000 less" in said
+
+
+def test_a_gaussian_that_some_beat() -> None:
+    said = against_gaussian(study(5.8, 4.9, 4.5))
+    assert "Some runs' likelihood beats" in said
+    assert "bits/dim): a 256. The best" in said
+    assert said.endswith("a 128, a 64 need more.")
+
+
+def test_a_win_within_the_spread_of_seeds_is_none() -> None:
+    seeds = pd.concat([study(4.4), study(4.7)])
+    assert "No run's likelihood" not in against_gaussian(study(4.55))
+    assert "No run's likelihood" in against_gaussian(seeds)
+
+
+def test_nothing_is_said_of_what_was_not_measured() -> None:
+    assert likelihood_against_gaussian(study(4.2), {}) == []
+    assert against_gaussian(study(float("nan"))) == ""
+    assert against_gaussian(study(4.2, label="collapsed")) == ""
+    assert reconstructions_against_pca(study(4.2), BASELINES) == []
+
+
+@pytest.mark.parametrize(
+    ("bits", "words"),
+    [
+        ((5.8, 5.1), "None of them beats"),
+        ((4.9, 4.8), "All of them beat"),
+        ((5.8, 4.9), "is beaten by a 128 only"),
+    ],
+)
+def test_probabilistic_pca(bits: tuple, words: str) -> None:
+    (said,) = likelihood_against_ppca(study(*bits))
+    assert words in str(said)
+
+
+@pytest.mark.parametrize(
+    ("pca", "words"),
+    [
+        ({"64": 200.0, "128": 100.0}, "no run's reconstructions are nearer"),
+        ({"64": 400.0, "128": 200.0}, "every run's reconstructions are nearer"),
+        ({"64": 400.0, "128": 100.0}, "reconstructions of a 64 only are nearer"),
+    ],
+)
+def test_distance_of_pca(pca: dict, words: str) -> None:
+    (said,) = reconstructions_against_pca(study(5.0, 5.0), BASELINES | {"fd_pca": pca})
+    assert words in str(said)
+
+
+def test_rows_stand_under_the_runs_keys() -> None:
+    measured = {"fd_pca": {"64": 700.0, "512": 70.0}, "fd_gaussian": 650.0}
+    rows = rival_rows(BASELINES | measured, [64, 128, 512])
+    by_name = {(str(row.variant), row.latent_dim): row for row in rows.itertuples()}
+    assert by_name["PCA", 512].fd_reconstruction == 70.0
+    names = [str(name) for name in rows["variant"]]
+    assert names.count("PCA") == 2, "of the sizes that were measured"
+    assert "blurred training images" not in names, "not measured"
+    table = rows.assign(variant=names).set_index("variant")
+    assert table.loc["mean image", "psnr_db"] == pytest.approx(10.0)
+    gaussian = table.loc["Gaussian without latents"]
+    assert list(gaussian["bits_per_dim"].dropna()) == [4.6]
+    assert list(gaussian["fd_samples_normal"].dropna()) == [650.0]
+    assert table.loc["training images", "fd_samples_gmm"] == 38.4
+    assert table.loc["training images", "precision_samples"] == 0.79
+
+
+def test_a_rival_has_one_value_or_one_a_size() -> None:
+    blurred = {"fd_blurred_train": {"64": 500.0}}
+    assert list(rival_values(blurred, "fd_blurred_train", [64])) == [(64, 500.0)]
+    assert list(rival_values({"fd_gaussian": 1.0}, "fd_gaussian", [64])) == [(None, 1.0)]

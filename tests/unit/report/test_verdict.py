@@ -1,0 +1,54 @@
+"""The verdict: a question is asked only where the study has numbers to answer it."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.report.results import StudyResults, load_results
+from pipeline.report.verdict import Answer, answers
+
+REPORTS = Path(__file__).parents[3] / "reports"
+
+
+@pytest.fixture(scope="module")
+def published() -> StudyResults:
+    return load_results(REPORTS)
+
+
+def questions(found: list[Answer]) -> list[str]:
+    return [str(answer.question) for answer in found]
+
+
+def test_the_published_study_answers_what_a_reader_asks(published: StudyResults) -> None:
+    found = answers(published.summary, published.baselines)
+    assert questions(found) == [
+        "Which latent size for reconstruction?",
+        "Which latent size for generation?",
+        "What collapsed, and how is that known?",
+        "What did the source report get wrong?",
+        "Does the likelihood beat a Gaussian without latents?",
+    ]
+    for answer in found:
+        said = " ".join(map(str, answer.sentences))
+        assert any(letter.isdigit() for letter in said), "each with its number"
+
+
+def test_a_study_without_the_sources_recipe_judges_no_report(published: StudyResults) -> None:
+    ours = published.summary[published.summary["variant"] != "original"]
+    asked = questions(answers(ours, published.baselines))
+    assert "What did the source report get wrong?" not in asked
+
+
+def test_without_a_gaussian_nobody_asks_for_it(published: StudyResults) -> None:
+    baselines = {k: v for k, v in published.baselines.items() if k != "gaussian_bits_per_dim"}
+    asked = questions(answers(published.summary, baselines))
+    assert not any("Gaussian" in question for question in asked)
+
+
+def test_an_ablation_says_first_what_each_idea_gains() -> None:
+    ablation = load_results(REPORTS / "ablation")
+    first, second, *_others = answers(ablation.summary, ablation.baselines, "sigma_vae")
+    assert str(first.question) == "What does each idea gain?"
+    assert first.evidence == "gains"
+    assert str(second.question) == "Which variant reconstructs best?", "there is one size"
+    assert "Worse than sigma_vae: **deeper** (-4.60)" in " ".join(map(str, first.sentences))
