@@ -73,8 +73,8 @@ def log_description(
         _log_code(client, run_id, code)
     elif known.data.tags.get(DESCRIPTION) != NO_CODE:
         logger.warning(
-            "%s was trained elsewhere or with code that is not here any more: its MLflow run cannot "
-            "say which, and `restore` will refuse it",
+            "%s was trained elsewhere or with code that is not here any more: its MLflow run "
+            "cannot say which, and `restore` will refuse it",
             run.name,
         )
     client.set_tag(run_id, DESCRIPTION, COMPLETE if code is not None else NO_CODE)

@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline import UserError
 from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
 from pipeline.storage import atomic, dvc_lock

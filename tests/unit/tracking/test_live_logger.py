@@ -19,8 +19,8 @@ from pipeline.config.paths import Paths
 from pipeline.config.run_record import RunRecord
 from pipeline.tracking import live_logger
 from pipeline.tracking.client import get_client, search_training_runs
-from pipeline.tracking.store import HTTP_LIMITS
 from pipeline.tracking.live_logger import mirror_training
+from pipeline.tracking.store import HTTP_LIMITS
 
 EPOCHS = [{"epoch": n, "train_loss": 1.0 / n, "train_kl": 0.5, "val_kl": 0.5} for n in (1, 2, 3)]
 
