@@ -2,7 +2,9 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PYTHON ?= $(shell command -v python3.11 || echo python3)
+# Never the one of .venv itself, which an activated shell would find first.
+OUTSIDE := $(shell printf %s "$$PATH" | tr : '\n' | grep -vxF "$(CURDIR)/$(BIN)" | paste -sd: -)
+PYTHON ?= $(shell PATH="$(OUTSIDE)" command -v python3.11 || echo python3)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # What a person's shell tells other Pythons and other pips must not reach this environment.
 export PIP_USER := 0

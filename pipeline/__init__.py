@@ -23,6 +23,16 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and asked)
 
 
+def foreign_python(error: ModuleNotFoundError) -> str:
+    """Say that this Python is not the project's, which lacks no package. Its own modules: raise."""
+    if (error.name or "").partition(".")[0] == __name__:
+        raise error
+    return (
+        f"{sys.executable} has no package {error.name}: it is not this project's environment; "
+        "`source .venv/bin/activate` first, or use make"
+    )
+
+
 def start_logging() -> None:
     """Show this package's messages, and no other's, on standard output as they are."""
     logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline import UserError, start_logging
+from pipeline import UserError, foreign_python, start_logging
 from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
 
@@ -169,6 +169,8 @@ def main() -> None:
         app()
     except UserError as error:
         sys.exit(f"error: {error}")
+    except ModuleNotFoundError as error:
+        sys.exit(f"error: {foreign_python(error)}")
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -7,6 +7,7 @@ from pydantic import model_validator
 
 from pipeline import UserError
 from pipeline.config.schema import (
+    MIN_SET_SIZE,
     ConfigModel,
     DataConfig,
     DownloadConfig,
@@ -20,6 +21,10 @@ from pipeline.config.schema import (
     TrackingConfig,
     TrainConfig,
 )
+
+# Pixel-channels of an image as it is stored; digits are padded to 32x32.
+NUM_DIMS = dict.fromkeys(("cifar10", "cifar100", "svhn"), 3 * 32 * 32)
+NUM_DIMS |= dict.fromkeys(("mnist", "fashion_mnist"), 32 * 32)
 
 
 class RecipeConfig(ConfigModel):
@@ -39,6 +44,12 @@ class RecipeConfig(ConfigModel):
                 "allowed: isotropic, or the likelihood gaussian"
             )
         total, batch_size = self.data.num_train_images, self.train.batch_size
+        if total < MIN_SET_SIZE:
+            raise ValueError(
+                f"data.val_size is {self.data.val_size} and data.train_size "
+                f"{self.data.train_size}, which leaves {total} training images; allowed: at least "
+                f"{MIN_SET_SIZE}, since what is learned and measured of fewer means nothing"
+            )
         if batch_size > total:
             raise ValueError(
                 f"train.batch_size is {batch_size}, but an epoch has {total} images; "
@@ -59,6 +70,17 @@ class RunConfig(RecipeConfig):
     variant: str
     latent_dim: int
     seed: int
+
+    @model_validator(mode="after")
+    def _components_exist(self) -> "RunConfig":
+        limit = NUM_DIMS[self.data.dataset]
+        if self.model.refiner_channels is not None and self.latent_dim > limit:
+            raise ValueError(
+                f"grid.latent_dims has {self.latent_dim}, but {self.variant} starts from principal "
+                f"components, of which images of {self.data.dataset} have {limit}; allowed for it: "
+                f"1 to {limit}, or model.refiner_channels null"
+            )
+        return self
 
     @property
     def name(self) -> str:

@@ -24,6 +24,10 @@ def load_config(path: Path = Path("params.yaml")) -> Config:
             config.recipe(name)
         except ValidationError as error:
             raise UserError(f"{path}: {_explain(error, document, name)}") from None
+    try:
+        _ = config.runs
+    except ValidationError as error:
+        raise UserError(f"{path}: {_explain(error, document)}") from None
     return config
 
 

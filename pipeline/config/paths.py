@@ -9,6 +9,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline import UserError
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -34,6 +36,21 @@ class Paths:
         """The folder that holds the code: the workspace, or what its link to pipeline/ names."""
         package = self.root / "pipeline"
         return package.resolve().parent if package.exists() else self.root.resolve()
+
+    def of_user(self, written: str | None) -> str | None:
+        """Return the path that a person wrote in params.yaml, made absolute; None if none.
+
+        `~` is their home. A relative path starts where the project lies, wherever a stage runs: a
+        preset's workspace links to the project's code, and DVC_ROOT names it for a temporary copy.
+        Raises UserError for the home of nobody.
+        """
+        if written is None:
+            return None
+        try:
+            path = Path(written).expanduser()
+        except RuntimeError as error:
+            raise UserError(f"params.yaml names {written}: {error}") from None
+        return str((self.state_root / "pipeline").resolve().parent / path)
 
     @property
     def params(self) -> Path:

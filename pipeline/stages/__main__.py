@@ -5,7 +5,7 @@ import sys
 import time
 from importlib import import_module
 
-from pipeline import UserError, is_out_of_memory, start_logging
+from pipeline import UserError, foreign_python, is_out_of_memory, start_logging
 
 STUDY_STAGES = ("fetch", "baselines", "report")
 SIZE_STAGES = ("rivals",)
@@ -43,6 +43,8 @@ def run_stage(name: str = "", *cell: str) -> None:
 
 def main() -> None:
     """Run a stage; a person's mistake becomes one clear line."""
+    if sys.version_info < (3, 11):  # noqa: UP036  # whichever `python` a shell finds
+        sys.exit(f"error: {sys.executable} is Python {sys.version.split()[0]}; 3.11 is needed")
     start_logging()
     # A polite kill unwinds the stack like Ctrl-C: temporary files go, the tracker is told.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
@@ -52,6 +54,9 @@ def main() -> None:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
+    except ModuleNotFoundError as error:
+        # DVC runs the `python` of its shell, whoever's dvc it was.
+        sys.exit(f"error: {foreign_python(error)}")
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise

@@ -29,9 +29,8 @@ def main(config: Config, paths: Paths) -> None:
 
     # Measure.
     pca, entropy = fit_pca(train_images), mean_pixel_entropy(train_images)
-    extractor = load_feature_extractor(
-        config.evaluate.feature_extractor, config.evaluate.feature_extractor_weights, device
-    )
+    weights = paths.of_user(config.evaluate.feature_extractor_weights)
+    extractor = load_feature_extractor(config.evaluate.feature_extractor, weights, device)
     count = config.evaluate.num_feature_images
     features = {
         "test": extract_features(test_images[:count], extractor),

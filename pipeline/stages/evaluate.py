@@ -47,9 +47,8 @@ def main(run: RunConfig, config: Config, paths: Paths) -> None:
     )
 
     # Measure.
-    extractor = load_feature_extractor(
-        config.evaluate.feature_extractor, config.evaluate.feature_extractor_weights, device
-    )
+    weights = paths.of_user(config.evaluate.feature_extractor_weights)
+    extractor = load_feature_extractor(config.evaluate.feature_extractor, weights, device)
     baselines = load_baselines(paths.baselines, device)
     result = evaluate(inputs, baselines, extractor, config.evaluate)
     nearest = inputs.train_images[result.neighbors.nearest[:NUM_NEIGHBOR_IMAGES]]

@@ -7,5 +7,5 @@ from pipeline.download.sources import fetch
 
 
 def main(config: Config, paths: Paths) -> None:
-    dataset = fetch(config.data.dataset, config.download.source)
+    dataset = fetch(config.data.dataset, paths.of_user(config.download.source))
     save_dataset(dataset, paths.dataset(dataset.name))

@@ -32,9 +32,8 @@ def main(latent_dim: int, config: Config, paths: Paths) -> None:
     }
     pca = load_pca(paths.baselines, device)
     reference = load_baselines(paths.baselines, device).features.test
-    extractor = load_feature_extractor(
-        config.evaluate.feature_extractor, config.evaluate.feature_extractor_weights, device
-    )
+    weights = paths.of_user(config.evaluate.feature_extractor_weights)
+    extractor = load_feature_extractor(config.evaluate.feature_extractor, weights, device)
 
     # Measure.
     metrics: dict[str, float] = {"latent_dim": latent_dim}

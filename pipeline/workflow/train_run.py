@@ -1,7 +1,8 @@
 """Train one run from its last checkpoint, mirror it to MLflow, save what it became."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -14,6 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from pipeline import UserError, first_line, is_out_of_memory
 from pipeline.config.grid import Config, RunConfig
 from pipeline.config.paths import Paths
 from pipeline.config.run_record import RunRecord
@@ -139,7 +141,7 @@ def train(prepared: PreparedRun, bar: Progress, on_epoch: Callable[[EpochResult]
         return
     save_code(record, resumed)
     steps = steps_per_epoch(len(data.train_images), run)
-    with mirror_training(record, state.history) as log:
+    with mirror_training(record, state.history) as log, explain_compiler(run):
         done = len(state.history) * steps
         task = bar.add_task(run.name, total=epochs * steps, completed=done)
         for epoch in fit(state, run, data, on_step=lambda: bar.advance(task)):
@@ -147,6 +149,26 @@ def train(prepared: PreparedRun, bar: Progress, on_epoch: Callable[[EpochResult]
             log(epoch.metrics | {"images_per_second": epoch.images_per_second})
             on_epoch(epoch)
     atomic.write_json(timing, training_times(prepared))
+
+
+@contextmanager
+def explain_compiler(run: RunConfig) -> Iterator[None]:
+    """Turn pages of torch.compile into a line. Nothing is trained uncompiled: other bytes."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not run.train.compile or not _of_compiler(error) or is_out_of_memory(error):
+            raise
+        raise UserError(
+            "train.compile is true, but torch.compile does not work here "
+            f"({first_line(error)[:150]}); set train.compile: false, or install a C++ compiler "
+            "(g++) and Python's headers"
+        ) from None
+
+
+def _of_compiler(error: BaseException) -> bool:
+    modules = [kind.__module__ for kind in type(error).__mro__]
+    return any(module.startswith(("torch._dynamo", "torch._inductor")) for module in modules)
 
 
 def training_times(prepared: PreparedRun) -> dict[str, object]:

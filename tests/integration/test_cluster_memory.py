@@ -50,7 +50,8 @@ def killed_workers() -> Iterator[list[int]]:
     thread = threading.Thread(target=kill)
     yield killed, thread
     done.set()
-    thread.join()
+    if thread.ident is not None:
+        thread.join()
 
 
 def test_under_a_limit_that_dask_would_enforce_the_study_is_complete(
@@ -91,7 +92,8 @@ def test_a_run_whose_workers_are_killed_is_trained_alone_and_is_no_failure(
     check = parallel._task
 
     def task(name: str, root: str) -> Callable[[], None]:
-        thread.is_alive() or thread.start()
+        if thread.ident is None:
+            thread.start()
         return check(name, root)
 
     monkeypatch.setattr(parallel, "_task", task)
