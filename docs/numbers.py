@@ -118,7 +118,8 @@ def setting() -> str:
         trained = f"{number(used)} training images, {held_out} more"
     tested = config["evaluate"]["num_images"]
     return (
-        f"`make repro` with the parameters that ship: {config['data']['dataset']}, {trained} held "
+        "`make repro` by [these parameters](../reports/results/params.yaml): "
+        f"{config['data']['dataset']}, {trained} held "
         f"out for validation, {config['train']['epochs']} epochs, "
         f"seed {listed(config['grid']['seeds'])}, "
         f"{number(tested) if tested else 'all'} test images; on {machine}."

@@ -71,11 +71,22 @@ def collect_results(params: Config, paths: Paths, run_ids: dict[str, str]) -> St
         pd.DataFrame(rows).set_index("run", drop=False),
         pd.concat(histories, ignore_index=True),
         pd.concat(latent_stats, ignore_index=True),
-        read_json(paths.baselines / "baselines.json"),
+        read_json(paths.baselines / "baselines.json") | rivals_by_size(params, paths),
         read_csv(PUBLISHED),
         pictures,
         {"machine": system_summary(), **package_versions()},
     )
+
+
+def rivals_by_size(params: Config, paths: Paths) -> dict[str, dict[str, float]]:
+    """Read what PCA of each size makes of images: {"fd_pca": {"64": 600.0, ...}, ...}."""
+    values: dict[str, dict[str, float]] = {}
+    for size in params.grid.latent_dims:
+        metrics = read_json(paths.rivals(size))
+        del metrics["latent_dim"]
+        for key, value in metrics.items():
+            values.setdefault(key, {})[str(size)] = value
+    return values
 
 
 def save_results(study: StudyResults, reports: Path) -> None:

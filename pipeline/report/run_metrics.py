@@ -72,9 +72,20 @@ LATENTS = (
         source="Hoffman & Johnson 2016",
     ),
     Metric(
-        "probe_accuracy",
+        "probe_accuracy_z",
         _("probe accuracy"),
-        _("test accuracy of a logistic regression from standardized mu to the label"),
+        _(
+            "test accuracy of a logistic regression from a standardized sample of the code, which "
+            "is what the decoder sees, to the label"
+        ),
+        "latents",
+        greater_is_better=True,
+        source="Alain & Bengio 2016",
+    ),
+    Metric(
+        "probe_accuracy",
+        _("probe accuracy, mu"),
+        _("the same from mu, which, standardized, is legible however little it varies"),
         "latents",
         greater_is_better=True,
         source="Alain & Bengio 2016",

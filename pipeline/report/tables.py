@@ -22,7 +22,7 @@ SHOWN = {
         "test_kl",
         "shuffle_gain",
         "mutual_information",
-        "probe_accuracy",
+        "probe_accuracy_z",
     ),
     "quality": (
         "psnr_db",

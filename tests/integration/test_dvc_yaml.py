@@ -12,9 +12,9 @@ from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment
 
 from pipeline.config.grid import RecipeConfig, deep_merge
 from pipeline.config.paths import Paths
+from pipeline.config.sources import DECIDING_FOLDERS
 from pipeline.stages.__main__ import RUN_STAGES, SIZE_STAGES, STUDY_STAGES
 from pipeline.storage.yaml_io import read_yaml
-from pipeline.workflow.fingerprint import DECIDING_FOLDERS
 from pipeline.workflow.runner import repair_dvc_lock
 from pipeline.workflow.workspace import create_workspace
 

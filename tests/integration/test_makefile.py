@@ -38,6 +38,9 @@ def project(tmp_path: Path) -> Path:
     (root / ".venv" / ".ready").touch()
     (root / "data" / "cifar10").mkdir(parents=True)
     put_python(root, STUB)
+    # As pip writes it: a script of this very folder.
+    pip = root / ".venv" / "bin" / "pip"
+    pip.write_text(f"#!{root}/.venv/bin/python\n")
     return root
 
 

@@ -173,7 +173,7 @@ def test_home_and_relative_paths_start_at_the_project_in_every_workspace(
     demo = project / ".demo"
     demo.mkdir()
     (demo / "pipeline").symlink_to("../pipeline")
-    temporary = tmp_path / "copy"
+    temporary = project / ".dvc" / "tmp" / "exps" / "copy"
     (temporary / "pipeline").mkdir(parents=True)
 
     for paths in (Paths(project), Paths(demo)):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline import UserError
 from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
 from pipeline.models.vae import VAE
@@ -101,10 +102,17 @@ def test_the_champion_is_the_best_that_did_not_collapse(study: tuple[Config, Pat
     assert aliases(paths) == {"champion": "pca_refined-2-0", "previous": "original-2-0"}
 
 
-@pytest.mark.parametrize("metric", ["psnr_db", "no_such_metric"])
-def test_no_run_is_crowned_where_none_qualifies(study: tuple[Config, Paths], metric: str) -> None:
+def test_no_run_is_crowned_where_none_qualifies(study: tuple[Config, Paths]) -> None:
     params, paths = study
     for run in params.runs:
-        set_metrics(paths, run.name, is_collapsed=int(metric == "psnr_db"))
-    assert sync(judged_by(params, metric), paths).champion is None
+        set_metrics(paths, run.name, is_collapsed=1)
+    assert sync(params, paths).champion is None
+    assert get_client(paths).search_registered_models() == []
+
+
+@pytest.mark.parametrize("metric", ["no_such_metric", "test_kl"])
+def test_a_metric_that_crowns_nobody_is_refused(study: tuple[Config, Paths], metric: str) -> None:
+    params, paths = study
+    with pytest.raises(UserError, match=f"'{metric}'; allowed: active_units"):
+        sync(judged_by(params, metric), paths)
     assert get_client(paths).search_registered_models() == []

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from pipeline.workflow.fingerprint import DECIDING_FOLDERS, source_hashes
+from pipeline.config.sources import DECIDING_FOLDERS, source_hashes
 
 
 @pytest.fixture
