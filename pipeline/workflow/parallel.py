@@ -17,6 +17,10 @@ TOPIC = "vae-epochs"
 CONNECT_SECONDS = 10
 # How many processes may die of one run before it is left to DVC, which trains it alone.
 DEATHS_ALLOWED = 1
+# How often it is looked whether there are workers at all, and how often there may be none.
+LOOK_SECONDS = 20
+LOOKS_ALLOWED = 3
+NO_WORKERS = "no process that trains beside others stays alive, most likely because memory ran out"
 logger = logging.getLogger(__name__)
 
 
@@ -27,8 +31,6 @@ def train_in_parallel(
 
     Raises UserError if the scheduler is not there, or goes away.
     """
-    from distributed import as_completed
-
     root = str(paths.root.resolve())
     reasons = {}
     with _client(min(jobs, len(runs)), scheduler) as client, RunsProgress(runs) as progress:
@@ -36,12 +38,38 @@ def train_in_parallel(
             _while_connected(client, lambda: check_workers(client, root), scheduler)
         client.subscribe_topic(TOPIC, lambda event: progress.update(*event[1]))
         futures = {client.submit(_task(name, root), key=name, pure=False): name for name in runs}
-        for future in as_completed(futures):
-            if future.cancelled():
-                raise UserError(_gone(scheduler))
-            if error := future.exception():
+        for future in _as_finished(client, set(futures), scheduler):
+            if future.done() and (error := future.exception()):
                 reasons[futures[future]] = explain(error)
+            elif not future.done():
+                reasons[futures[future]] = NO_WORKERS
     return reasons
+
+
+def _as_finished(client: Any, pending: set[Any], scheduler: str | None) -> Iterator[Any]:
+    """Yield futures as they finish; unfinished ones where no worker of this machine stays alive.
+
+    Workers that die while they start run no task, which then is nobody's failure: Dask would wait
+    for ever. UserError if the scheduler goes away; its workers may come back.
+    """
+    from distributed import CancelledError, wait
+
+    looks_without = 0
+    while pending:
+        try:
+            finished, pending = wait(pending, LOOK_SECONDS, return_when="FIRST_COMPLETED")
+        except CancelledError:
+            raise UserError(_gone(scheduler)) from None
+        except TimeoutError:
+            workers = client.scheduler_info(n_workers=-1)["workers"]
+            looks_without = 0 if workers else looks_without + 1
+            if scheduler is None and looks_without > LOOKS_ALLOWED:
+                yield from pending
+                return
+            if scheduler is not None and looks_without == 1:
+                logger.warning("%s has no workers now; waiting for some", scheduler)
+            continue
+        yield from finished
 
 
 def check_scheduler(address: str) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -29,29 +30,41 @@ def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.fixture
-def killed_workers() -> Iterator[list[int]]:
-    """What the kernel does when memory runs out: every worker of Dask is killed, again and again.
+def study(root: Path, source: Path) -> Paths:
+    changes = deep_merge(deep_merge(SMALL, ONE), {"download": {"source": str(source)}})
+    create_workspace(ROOT, root, changes, DVC_CONFIG)
+    return Paths(root)
 
-    A worker has the name of Python's way to start it, and none that DVC or a stage has.
-    """
-    done, killed = threading.Event(), []
+
+def suicide(name: str, root: str) -> Callable[[], None]:
+    """What the kernel does to a worker when memory runs out."""
+
+    def task() -> None:
+        import os
+        import signal
+
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return task
+
+
+@contextmanager
+def every_worker_killed() -> Iterator[None]:
+    """No worker lives long enough to take a task; they have the name of Python's way to start."""
+    done = threading.Event()
 
     def kill() -> None:
         while not done.wait(0.2):
             for process in psutil.Process().children(recursive=True):
-                try:
+                with suppress(psutil.NoSuchProcess):
                     if "multiprocessing.spawn" in " ".join(process.cmdline()):
                         process.kill()
-                        killed.append(process.pid)
-                except psutil.NoSuchProcess:
-                    continue
 
     thread = threading.Thread(target=kill)
-    yield killed, thread
+    thread.start()
+    yield
     done.set()
-    if thread.ident is not None:
-        thread.join()
+    thread.join()
 
 
 def test_under_a_limit_that_dask_would_enforce_the_study_is_complete(
@@ -83,25 +96,33 @@ def test_a_run_whose_workers_are_killed_is_trained_alone_and_is_no_failure(
     mnist_root: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-    killed_workers: tuple[list[int], threading.Thread],
 ) -> None:
-    changes = deep_merge(deep_merge(SMALL, ONE), {"download": {"source": str(mnist_root)}})
-    create_workspace(ROOT, tmp_path, changes, DVC_CONFIG)
+    paths = study(tmp_path, mnist_root)
     caplog.set_level(logging.INFO)
-    killed, thread = killed_workers
-    check = parallel._task
-
-    def task(name: str, root: str) -> Callable[[], None]:
-        if thread.ident is None:
-            thread.start()
-        return check(name, root)
-
-    monkeypatch.setattr(parallel, "_task", task)
-    assert runner.repro(Paths(tmp_path), jobs=1) == {}
-    assert len(killed) >= parallel.DEATHS_ALLOWED + 1
-    assert "original-2-0: its process was killed 2 times, most likely because memory" in caplog.text
-    assert Paths(tmp_path).metrics("original-2-0").exists()
+    monkeypatch.setattr(parallel, "_task", suicide)
+    assert runner.repro(paths, jobs=1) == {}
+    assert "original-2-0: its process was killed 2 times, most likely because" in caplog.text
+    assert "it is tried again, alone" in caplog.text
+    assert paths.metrics("original-2-0").exists()
     assert (tmp_path / "reports" / "report.md").exists()
+
+
+def test_workers_that_die_while_they_start_hang_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "LOOK_SECONDS", 2)
+    task = parallel._task
+    killer = every_worker_killed()
+
+    def after_the_first_task(name: str, root: str) -> Callable[[], None]:
+        killer.__enter__()
+        return task(name, root)
+
+    monkeypatch.setattr(parallel, "_task", after_the_first_task)
+    try:
+        reasons = parallel.train_in_parallel(Paths(ROOT), ["original-64-0"], 1, scheduler=None)
+    finally:
+        killer.__exit__(None, None, None)
+    assert list(reasons) == ["original-64-0"]
+    assert "most likely because" in reasons["original-64-0"]
 
 
 def test_a_preset_says_why_its_runs_failed(
