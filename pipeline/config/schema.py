@@ -1,6 +1,6 @@
 """The sections of params.yaml, typed: what each key means and what it may be."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -23,8 +23,8 @@ PRIORS = ("normal", "gmm", "two_stage")
 IMAGE_SETS = ("reconstruction", *(f"samples_{prior}" for prior in PRIORS))
 
 # Training images in each dataset: the bound of `val_size`, `train_size` and `batch_size`.
-NUM_TRAIN_IMAGES = {"cifar10": 50_000, "cifar100": 50_000, "svhn": 73_257}
-NUM_TRAIN_IMAGES |= {"mnist": 60_000, "fashion_mnist": 60_000}
+SIZES = (50_000, 50_000, 73_257, 60_000, 60_000)
+NUM_TRAIN_IMAGES = dict(zip(get_args(Dataset), SIZES, strict=True))
 
 
 class ConfigModel(BaseModel):
@@ -195,9 +195,7 @@ class SampleConfig(ConfigModel):
     )
     two_stage_epochs: PositiveInt = Field(description="of the second-stage VAE over those codes")
     num_interpolations: PositiveInt = Field(description="pairs of test images")
-    interpolation_steps: int = Field(
-        ge=2, strict=True, description="images along each interpolation"
-    )
+    interpolation_steps: int = Field(ge=2, strict=True, description="images along each of them")
 
 
 class EvalConfig(ConfigModel):

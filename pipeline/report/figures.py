@@ -6,6 +6,7 @@ from typing import NamedTuple
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -185,7 +186,9 @@ def _style(axes, title: str, x: str, y: str) -> None:  # type: ignore[no-untyped
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _scatter(axes, x, y, color: str, marker: str, label: str = "") -> None:  # type: ignore[no-untyped-def]
+def _scatter(
+    axes: Axes, x: pd.Series, y: pd.Series, color: str, marker: str, label: str = ""
+) -> None:
     """Draw points without a line; PCA's dashes are wider than the runs' own marks."""
     size = 12 if marker == "_" else 6
     axes.plot(x, y, color=color, marker=marker, linestyle="", markersize=size, label=label)

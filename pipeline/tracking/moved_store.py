@@ -75,9 +75,8 @@ def _replace(connection: sqlite3.Connection, old: str, new: str) -> None:
     """Put `new` for `old` at the start of every place below it."""
     for table, columns in PLACES.items():
         for column in columns:
-            connection.execute(
-                # Names are this module's own; SQL has no placeholders for them.
-                f"UPDATE {table} SET {column} = ? || substr({column}, ?) "  # noqa: S608  # nosec B608
-                f"WHERE {column} = ? OR substr({column}, 1, ?) = ?",
-                (new, len(old) + 1, old, len(old) + 1, f"{old}/"),
-            )
+            # Names are this module's own; SQL has no placeholders for them.
+            update = f"UPDATE {table} SET {column} = ? || substr({column}, ?)"  # noqa: S608 # nosec
+            where = f"WHERE {column} = ? OR substr({column}, 1, ?) = ?"
+            values = (new, len(old) + 1, old, len(old) + 1, f"{old}/")
+            connection.execute(f"{update} {where}", values)
