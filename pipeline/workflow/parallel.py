@@ -95,7 +95,8 @@ def _client(num_workers: int, scheduler: str | None) -> Iterator[Any]:
             n_workers=num_workers,
             threads_per_worker=1,
             memory_limit=0,
-            dashboard_address=None,
+            # Any free port: None would still take 8787, and say so where another has it.
+            dashboard_address=":0",
             silence_logs=logging.ERROR,
         ) as cluster,
         Client(cluster) as client,

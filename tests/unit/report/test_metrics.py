@@ -1,11 +1,14 @@
 """The registry: what it must hold, and that a row in it is all that a new metric needs."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from pipeline import UserError
+from pipeline.config.grid import Config
+from pipeline.config.paths import Paths
 from pipeline.config.schema import PRIORS as SAMPLED
 from pipeline.report import metrics, render
 from pipeline.report.i18n import Translator, _
@@ -14,6 +17,9 @@ from pipeline.report.metric import DB, Metric
 from pipeline.report.metrics import REGISTRY, TABLES, greater_is_better, summary_columns
 from pipeline.report.results import StudyResults, load_results, save_results
 from pipeline.report.tables import format_number
+from pipeline.stages import report
+from pipeline.tracking.client import get_client, search_training_runs
+from pipeline.tracking.sync import sync
 
 ROOT = Path(__file__).parents[3]
 
@@ -70,6 +76,32 @@ def test_a_new_metric_is_one_row(
             assert "brand_new_db" in page, "in the glossary"
             assert head in page
             assert "1\u202f234.568" in page, "its three digits in a table"
+
+
+def test_a_new_metric_of_a_run_goes_to_mlflow_and_the_report_by_itself(
+    study: tuple[Config, Paths], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Computed by the evaluation, which puts it into the run's JSON, and one row: nothing else."""
+    config, paths = study
+    title = _("PSNR of PCA")  # with its translation
+    row = Metric("brand_new_db", title, _("mean image"), "quality", DB, 3, True)
+    monkeypatch.setitem(metrics.REGISTRY, "brand_new_db", row)
+    for number, run in enumerate(config.runs):
+        measured = json.loads(paths.metrics(run.name).read_text()) | {
+            "brand_new_db": 7.125 + number
+        }
+        paths.metrics(run.name).write_text(json.dumps(measured))
+    sync(config, paths)
+    report.main(config, paths)
+    client = get_client(paths)
+    tracked = {
+        run.info.run_name: run.data.metrics["brand_new_db"]
+        for run in search_training_runs(client, config.tracking.experiment)
+    }
+    table = pd.read_csv(paths.reports / "summary.csv").set_index("run")["brand_new_db"].to_dict()
+    assert tracked == table == {"original-2-0": 7.125, "pca_refined-2-0": 8.125}
+    for page in ("report.html", "translations/report.uk.html"):
+        assert "8.125" in (paths.reports / page).read_text()
 
 
 @pytest.mark.parametrize(
