@@ -58,10 +58,11 @@ test: $(READY)  ## the fast tests: no network, no data
 	@$(PYTEST) -m 'not slow'
 
 test-integration: $(READY)  ## the tests that run the whole pipeline
-	@$(PYTEST) -m slow
+	@$(PYTEST) -m 'slow and not long'
 
-test-stress: $(READY)  ## kill the pipeline 100 times and feed it 1,600 bad inputs (three quarters of an hour)
+test-stress: $(READY)  ## kill the pipeline 100 times and feed it 1,600 bad inputs (an hour)
 	@FUZZ_CASES=400 python -m pytest -m fuzz
+	@python -m pytest -m long
 	@PYTHONPATH="$$PWD:$$PWD/tests" python tests/stress/kill_pipeline.py --kills 100
 
 bench: $(READY)  ## speed, start-up and memory here, as ratios to the textbook loop (some forty quiet minutes)

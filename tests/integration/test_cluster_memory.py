@@ -20,7 +20,7 @@ from pipeline.config.paths import Paths
 from pipeline.workflow import parallel, runner, workspace
 from pipeline.workflow.workspace import create_workspace
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 ONE = {"grid": {"variants": ["original"]}}
 
 

@@ -12,7 +12,7 @@ from conftest import clean_environment, git_study
 from pipeline.config.paths import Paths
 from pipeline.tracking import client
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 GRID = {"grid": {"latent_dims": [2, 3]}}
 RUNS = ["original-2-0", "original-3-0", "pca_refined-2-0", "pca_refined-3-0"]
 

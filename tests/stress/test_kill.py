@@ -7,6 +7,7 @@ from kill_pipeline import kill_repeatedly
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_random_kills_lose_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
