@@ -22,7 +22,9 @@ echo "python $*; PYTHONPATH=$PYTHONPATH; PIP_USER=$PIP_USER; PIP_TARGET=$PIP_TAR
 
 
 def make(root: Path, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    clean = {key: value for key, value in clean_environment().items() if key != "PORT"}
+    # Nor what a `make test` around it tells its children.
+    foreign = ("PORT", "MFLAGS", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES")
+    clean = {key: value for key, value in clean_environment().items() if key not in foreign}
     return subprocess.run(
         ["make", *arguments], cwd=root, env=clean | environment, capture_output=True, text=True
     )
