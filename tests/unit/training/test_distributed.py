@@ -18,7 +18,7 @@ from pipeline.models.vae import VAE
 from pipeline.tracking import client
 from pipeline.workflow.workspace import create_workspace
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 RUNS = ("original-2-0", "pca_refined-2-0")
 
 
