@@ -6,20 +6,17 @@ from typing import Any
 from pydantic import model_validator
 
 from pipeline import UserError
+from pipeline.config.recipe import LossConfig, ModelConfig, RecipeConfig, TrainConfig
 from pipeline.config.schema import (
-    MIN_SET_SIZE,
     ConfigModel,
     DataConfig,
     DownloadConfig,
     EvalConfig,
     GridConfig,
-    LossConfig,
-    ModelConfig,
     Name,
     ReportConfig,
     SampleConfig,
     TrackingConfig,
-    TrainConfig,
 )
 
 # Pixel-channels of an image as it is stored; digits are padded to 32x32.
@@ -27,29 +24,16 @@ NUM_DIMS = dict.fromkeys(("cifar10", "cifar100", "svhn"), 3 * 32 * 32)
 NUM_DIMS |= dict.fromkeys(("mnist", "fashion_mnist"), 32 * 32)
 
 
-class RecipeConfig(ConfigModel):
-    """What determines a training besides its latent size and seed, after a variant's changes."""
+class RunConfig(RecipeConfig):
+    """One cell of the grid: a recipe at a latent size, with a seed."""
 
-    data: DataConfig
-    model: ModelConfig
-    loss: LossConfig
-    train: TrainConfig
+    variant: str
+    latent_dim: int
+    seed: int
 
     @model_validator(mode="after")
-    def _fits_together(self) -> "RecipeConfig":
-        if self.model.noise != "isotropic" and self.loss.likelihood != "gaussian":
-            raise ValueError(
-                f"model.noise is {self.model.noise}, "
-                f"but loss.likelihood is {self.loss.likelihood}; "
-                "allowed: isotropic, or the likelihood gaussian"
-            )
+    def _batches_fit(self) -> "RunConfig":
         total, batch_size = self.data.num_train_images, self.train.batch_size
-        if total < MIN_SET_SIZE:
-            raise ValueError(
-                f"data.val_size is {self.data.val_size} and data.train_size "
-                f"{self.data.train_size}, which leaves {total} training images; allowed: at least "
-                f"{MIN_SET_SIZE}, since what is learned and measured of fewer means nothing"
-            )
         if batch_size > total:
             raise ValueError(
                 f"train.batch_size is {batch_size}, but an epoch has {total} images; "
@@ -63,22 +47,14 @@ class RecipeConfig(ConfigModel):
             )
         return self
 
-
-class RunConfig(RecipeConfig):
-    """One cell of the grid: a recipe at a latent size, with a seed."""
-
-    variant: str
-    latent_dim: int
-    seed: int
-
     @model_validator(mode="after")
     def _components_exist(self) -> "RunConfig":
         limit = NUM_DIMS[self.data.dataset]
-        if self.model.refiner_channels is not None and self.latent_dim > limit:
+        if (self.model.refiner_channels or self.model.flow_channels) and self.latent_dim > limit:
             raise ValueError(
                 f"grid.latent_dims has {self.latent_dim}, but {self.variant} starts from principal "
                 f"components, of which images of {self.data.dataset} have {limit}; allowed for it: "
-                f"1 to {limit}, or model.refiner_channels null"
+                f"1 to {limit}, or model.refiner_channels and flow_channels null"
             )
         return self
 

@@ -11,7 +11,6 @@ PositiveInt = Annotated[int, Field(gt=0, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 # Arithmetic on a grid of runs needs finite numbers; YAML can spell .nan and .inf.
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Precision = Literal["auto", "fp32", "bf16"]
 Dataset = Literal["cifar10", "cifar100", "svhn", "mnist", "fashion_mnist"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 # Distances look at 5 neighbors of each image, a probe at several classes.
@@ -91,94 +90,6 @@ class DownloadConfig(ConfigModel):
 
     source: str | None = Field(
         description="a local archive or folder (from `~` or the project's root); null: download"
-    )
-
-
-class ModelConfig(ConfigModel):
-    """The networks."""
-
-    channels: list[PositiveInt] = Field(
-        min_length=1,
-        max_length=5,
-        description="one stride-2 convolution each; a convolutional decoder mirrors them",
-    )
-    block: Literal["none", "linear", "conv", "residual"] = Field(
-        description="what follows each of them: a ReLU; nothing; one more convolution, or a "
-        "bottleneck, in a branch that starts at zero"
-    )
-    refiner_channels: Annotated[list[PositiveInt], Field(min_length=1)] | None = Field(
-        description="widths of the convolutions that refine a linear decoder started from PCA; "
-        "null: a convolutional decoder"
-    )
-    noise: Literal["isotropic", "heteroscedastic", "causal"] = Field(
-        description="of the gaussian likelihood: one variance for all pixel-channels; a covariance "
-        "of the channels whose local scale z predicts; or also given the pixels before"
-    )
-    fixed_posterior_variance: PositiveFloat | None = Field(
-        description="one constant in place of the encoder's variances; null: the encoder's"
-    )
-
-
-class LossConfig(ConfigModel):
-    """What is minimized: reconstruction + beta KL."""
-
-    likelihood: Literal["bernoulli", "continuous_bernoulli", "gaussian"] = Field(
-        description="p(x|z); bernoulli is binary cross-entropy on pixels in [0, 1]"
-    )
-    decoder_variance: Literal["optimal"] | PositiveFloat = Field(
-        description="gaussian only: optimal (sigma-VAE, Rybkin et al. 2021) or a fixed number"
-    )
-    reduction: Literal["sum", "mean"] = Field(
-        description="of the reconstruction over pixel-channels: sum (the ELBO) or mean"
-    )
-    beta: float = Field(ge=0, allow_inf_nan=False, description="weight of the KL term")
-
-
-class LRSchedulerConfig(ConfigModel):
-    """How the learning rate changes."""
-
-    name: Literal["plateau", "cosine"] = Field(
-        description="ReduceLROnPlateau on the validation loss, or half a cosine down to 0"
-    )
-    factor: Fraction = Field(description="plateau: what the rate is multiplied by")
-    patience: int = Field(
-        ge=0, strict=True, description="plateau: epochs without progress before that"
-    )
-    warmup_steps: PositiveInt = Field(description="cosine: steps of linear warm-up")
-
-
-class AugmentConfig(ConfigModel):
-    """What is drawn anew for each training image in each epoch."""
-
-    flip: bool = Field(description="mirror half of the images")
-    crop_padding: int = Field(
-        ge=0, le=16, strict=True, description="black border of random crops, pixels; 0: none"
-    )
-
-
-class TrainConfig(ConfigModel):
-    """How a run is trained."""
-
-    epochs: PositiveInt = Field(description="passes over the training images")
-    batch_size: PositiveInt = Field(description="images a step")
-    learning_rate: PositiveFloat = Field(description="of Adam, at its highest")
-    linear_lr_scale: PositiveFloat = Field(
-        description="learning rate of the linear encoder and decoder relative to learning_rate"
-    )
-    clip_grad_norm: PositiveFloat = Field(
-        description="longest gradient; a loss summed over pixels has some in the hundreds"
-    )
-    lr_scheduler: LRSchedulerConfig
-    augment: AugmentConfig
-    precision: Precision = Field(
-        description="fp32, bf16 (autocast), or auto: bf16 where the device computes in it"
-    )
-    compile: bool = Field(description="torch.compile; its start costs about half a minute")
-    num_threads: PositiveInt = Field(
-        description="CPU threads of one process; they decide its rounding"
-    )
-    world_size: PositiveInt = Field(
-        description="processes of one run, each with its shard of every batch (DDP)"
     )
 
 

@@ -68,7 +68,7 @@ def evaluate(
 ) -> EvalResult:
     """Measure a model; docs/metrics.md has each key's definition."""
     run, model, test_images = inputs.run, inputs.model, inputs.test_images
-    encodings = encode_all(model, test_images)
+    encodings = encode_all(model, test_images, config.seed)
     shuffled = shuffled_mse(model, test_images, encodings.mu, config.seed)
     metrics: dict[str, Any] = {
         "num_test_images": len(test_images),
@@ -95,13 +95,14 @@ def evaluate(
     return EvalResult(metrics | of_sets, latent_stats(encodings), best_prior, neighbors)
 
 
-def encode_all(model: VAE, images: Tensor) -> Encodings:
-    """Encode every image and decode its mu."""
+def encode_all(model: VAE, images: Tensor, seed: int) -> Encodings:
+    """Encode every image and decode its mu, a flow from the noise of this seed."""
+    generator = torch.Generator().manual_seed(seed)
     parts = []
     for part in images.split(EVAL_BATCH_SIZE):
         x = to_float(part)
         posterior = model.encode(x)
-        predicted = model.to_pixels(model.decode(posterior.mu))
+        predicted = model.to_images(posterior.mu, model.draw_noise(len(x), generator))
         parts.append(
             Encodings(
                 mu=posterior.mu,
@@ -123,13 +124,17 @@ def encode_images(model: VAE, images: Tensor) -> Posterior:
 
 
 def shuffled_mse(model: VAE, images: Tensor, mu: Tensor, seed: int) -> float:
-    """Return the mean squared error when every image is decoded from another image's code."""
+    """Return the mean squared error when every image is decoded from another image's code.
+
+    A flow starts from the same noise as it does with the image's own.
+    """
     order = collapse.derangement(len(mu), torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
     total = 0.0
     others = mu[order.to(mu.device)]
     parts = zip(images.split(EVAL_BATCH_SIZE), others.split(EVAL_BATCH_SIZE), strict=True)
     for part, z in parts:
-        predicted = model.to_pixels(model.decode(z))
+        predicted = model.to_images(z, model.draw_noise(len(z), generator))
         total += float(reconstruction.mse_per_image(predicted, to_float(part)).double().sum())
     return total / len(images)
 
@@ -152,7 +157,7 @@ def cost_metrics(model: VAE) -> dict[str, int]:
     device = model.decoder_logvar.device
     image = torch.zeros(1, *model.image_shape, device=device)
     with FlopCounterMode(display=False) as counter:
-        model(image, torch.zeros(1, model.latent_dim, device=device))
+        model(image, model.draw(1, torch.Generator()).map(lambda part: part.to(device)))
     num_params = sum(p.numel() for p in model.parameters())
     return {"num_params": num_params, "forward_flops": counter.get_total_flops()}
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline import UserError, first_line
-from pipeline.config.schema import Precision
+from pipeline.config.recipe import Precision
 from pipeline.training.device import resolve_precision
 
 ExtractorName = Literal["efficientnet-lite0", "inception"]

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from pipeline.config.schema import Precision
+from pipeline.config.recipe import Precision
 from pipeline.data.loader import to_float
 from pipeline.models.noise import Innovations
 from pipeline.models.posterior import Posterior

@@ -22,6 +22,20 @@ from pipeline.models.strided_conv import Downsample, Upsample
 Block = Literal["none", "linear", "conv", "residual"]
 
 
+class ZeroConv2d(nn.Conv2d):
+    """Starts at zero: the branch that ends in it says nothing until it has learned to."""
+
+    def reset_parameters(self) -> None:
+        zero(self)
+
+
+class ZeroLinear(nn.Linear):
+    """Starts at zero, as ZeroConv2d does."""
+
+    def reset_parameters(self) -> None:
+        zero(self)
+
+
 class ConvBlock(nn.Module):
     """One more convolution: x + conv3x3(silu(x)), [B, C, H, W] to the same.
 
@@ -31,7 +45,7 @@ class ConvBlock(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(nn.SiLU(), conv3x3(width, width))
+        self.body = nn.Sequential(nn.SiLU(), ZeroConv2d(width, width, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)
@@ -54,7 +68,7 @@ class ResBlock(nn.Module):
             nn.SiLU(),
             conv3x3(inner, inner),
             nn.SiLU(),
-            nn.Conv2d(inner, width, 1),
+            ZeroConv2d(inner, width, 1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -118,7 +132,7 @@ class Refiner(nn.Module):
         for width_in, width_out in pairwise([patches, *widths]):
             layers += [conv3x3(width_in, width_out), nn.ReLU()]
         self.body = nn.Sequential(*layers)
-        self.last = conv3x3(widths[-1], patches)
+        self.last = ZeroConv2d(widths[-1], patches, 3, padding=1)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the correction of images in [0, 1], both [B, C, H, W]."""
@@ -141,7 +155,7 @@ def init_weights(model: nn.Module, generator: torch.Generator) -> None:
     """Draw every weight from N(0, gain / fan-in) by `generator` alone; biases are zero.
 
     The gain is 2 behind an activation, which halves the second moment (He et al. 2015, eq. 10), and
-    1 on a trunk without any (LeCun et al. 1998, sec. 4.6). Each block's last convolution is zero.
+    1 on a trunk without any (LeCun et al. 1998, sec. 4.6). What starts at zero is zero.
     PyTorch's default has gain 1/3 in both cases: each layer shrinks the signal.
     """
     blocks = [module for module in model.modules() if isinstance(module, ConvBlock | ResBlock)]
@@ -155,13 +169,13 @@ def init_weights(model: nn.Module, generator: torch.Generator) -> None:
             module.weight.normal_(0, deviation, generator=generator)
             if module.bias is not None:
                 module.bias.zero_()
-    for module in blocks:
-        zero_last(module.body)
+            if isinstance(module, ZeroConv2d | ZeroLinear):
+                zero(module)
 
 
-def zero_last(body: nn.Sequential) -> None:
-    """Let the last layer of a body say nothing until it has learned to."""
-    for parameter in body[-1].parameters():
+def zero(layer: nn.Module) -> None:
+    """Let a layer say nothing until it has learned to."""
+    for parameter in layer.parameters():
         nn.init.zeros_(parameter)
 
 

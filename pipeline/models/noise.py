@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.models.layers import zero_last
+from pipeline.models.layers import zero
 
 Noise = Literal["isotropic", "heteroscedastic", "causal"]
 REACH: dict[Noise, int] = {"heteroscedastic": 0, "causal": 3}
@@ -79,7 +79,7 @@ class CausalNoise(nn.Module):
     def init_white(self, variance: float) -> None:
         """Start as white noise of this variance, to which z has nothing to say yet."""
         self.moments.copy_(variance * torch.eye(len(self.moments)))
-        zero_last(self.log_scale_head)
+        zero(self.log_scale_head[-1])
 
     def log_scale(self, z: Tensor) -> Tensor:
         """Return the log of the factor that z [B, latent_dim] gives the variance, [B, 1, H, W]."""

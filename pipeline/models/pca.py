@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pipeline.data.loader import to_float
 from pipeline.models.decoders import RefinedLinearDecoder
+from pipeline.models.flow import FlowDecoder
 from pipeline.models.vae import VAE
 
 CHUNK_SIZE = 5_000
@@ -49,13 +50,14 @@ def fit_pca(images: Tensor) -> PCA:
 
 @torch.no_grad()
 def init_from_pca(model: VAE, pca: PCA) -> None:
-    """Set the linear path to the first latent_dim components, and silence the convolutions' ends.
+    """Set the linear path to the first latent_dim components, and the encoder's convolutions to 0.
 
-    The model then is the maximum-likelihood probabilistic PCA (Tipping & Bishop 1999, eqs. 7-8
-    and sec. 3.1), its code rotated and scaled so that the prior N(0, I) fits.
+    A Gaussian model, whose refiner starts at zero, then is the maximum-likelihood probabilistic PCA
+    (Tipping & Bishop 1999, eqs. 7-8 and sec. 3.1), its code rotated and scaled so that the prior
+    N(0, I) fits.
     """
     encoder, decoder = model.encoder, model.decoder
-    if not isinstance(decoder, RefinedLinearDecoder) or encoder.linear is None:
+    if not isinstance(decoder, RefinedLinearDecoder | FlowDecoder) or encoder.linear is None:
         raise ValueError("only a VAE with a linear path can start from PCA")
     mean, components, variances = pca
     size = model.latent_dim
@@ -66,8 +68,6 @@ def init_from_pca(model: VAE, pca: PCA) -> None:
     # Decoder: x = signal z along each component, plus the mean.
     decoder.linear.weight.copy_(rows.T * signal)
     decoder.linear.bias.copy_(mean)
-    torch.nn.init.zeros_(decoder.refiner.last.weight)
-    torch.nn.init.zeros_(decoder.refiner.last.bias)  # type: ignore[arg-type]  # it always has one
 
     # Encoder: mu = signal / (signal^2 + noise) * score, variance noise / (signal^2 + noise).
     total = signal.square() + noise

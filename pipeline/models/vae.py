@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
@@ -12,12 +13,13 @@ from torch import Tensor, nn
 from pipeline import UserError
 from pipeline.models.decoders import ConvDecoder, RefinedLinearDecoder
 from pipeline.models.encoder import ConvEncoder
+from pipeline.models.flow import FlowDecoder
 from pipeline.models.layers import Block
 from pipeline.models.noise import REACH, CausalNoise, Noise
 from pipeline.models.posterior import Posterior
 from pipeline.storage import atomic
 
-Likelihood = Literal["bernoulli", "continuous_bernoulli", "gaussian"]
+Likelihood = Literal["bernoulli", "continuous_bernoulli", "gaussian", "flow"]
 
 WEIGHTS = "weights.safetensors"
 METADATA = "model.json"
@@ -33,16 +35,53 @@ class VAEConfig:
     likelihood: Likelihood
     block: Block = "none"
     refiner_channels: list[int] | None = None
+    flow_channels: int | None = None
+    flow_blocks: int = 2
     noise: Noise = "isotropic"
     fixed_posterior_variance: float | None = None
 
+    @property
+    def starts_from_pca(self) -> bool:
+        """Whether encoder and decoder have linear paths, which start as principal components."""
+        return self.refiner_channels is not None or self.flow_channels is not None
+
+
+class Draws(NamedTuple):
+    """All that is random in one pass: eps [B, latent_dim], standard normal, for the code.
+
+    For a flow also its noise [B, C, H, W], standard normal, and its time [B] in (0, 1).
+    """
+
+    eps: Tensor
+    noise: Tensor | None = None
+    time: Tensor | None = None
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Draws":
+        """Apply a function to each tensor."""
+        noise = None if self.noise is None else function(self.noise)
+        time = None if self.time is None else function(self.time)
+        return Draws(function(self.eps), noise, time)
+
 
 class VAEOutput(NamedTuple):
-    """One pass: what the decoder says [B, C, H, W], the posterior, and the noise's log-scale."""
+    """One pass: what the decoder says [B, C, H, W], the posterior, and the noise's log-scale.
+
+    A flow says by how much its velocity is wrong.
+    """
 
     decoder_output: Tensor
     posterior: Posterior
     log_scale: Tensor | None = None
+
+
+def make_decoder(config: VAEConfig) -> ConvDecoder | RefinedLinearDecoder | FlowDecoder:
+    """Make the decoder that the config asks for."""
+    shape, latent_dim = tuple(config.image_shape), config.latent_dim
+    if config.flow_channels is not None:
+        return FlowDecoder(shape, latent_dim, config.flow_channels, config.flow_blocks)
+    if config.refiner_channels is not None:
+        return RefinedLinearDecoder(shape, latent_dim, config.refiner_channels)
+    return ConvDecoder(shape, latent_dim, config.channels, config.block)
 
 
 class VAE(nn.Module):
@@ -50,7 +89,8 @@ class VAE(nn.Module):
 
     The decoder's output parametrizes p(x|z) for pixels in [0, 1]: logits for the Bernoulli
     likelihoods, the mean for "gaussian". The Gaussian's variance is exp(decoder_logvar) for all
-    pixel-channels ("isotropic"), or what `noise` says. Both are kept with the weights.
+    pixel-channels ("isotropic"), or what `noise` says. Both are kept with the weights. A flow's
+    p(x|z) has no parameters; one draws from it.
     """
 
     decoder_logvar: Tensor
@@ -61,20 +101,16 @@ class VAE(nn.Module):
         self.image_shape = tuple(config.image_shape)
         self.latent_dim = config.latent_dim
         self.likelihood = config.likelihood
-        shape, refiner_channels = self.image_shape, config.refiner_channels
+        shape = self.image_shape
         self.encoder = ConvEncoder(
             shape,
             config.latent_dim,
             config.channels,
             config.block,
-            linear_path=refiner_channels is not None,
+            linear_path=config.starts_from_pca,
             fixed_posterior_variance=config.fixed_posterior_variance,
         )
-        self.decoder = (
-            ConvDecoder(shape, config.latent_dim, config.channels, config.block)
-            if refiner_channels is None
-            else RefinedLinearDecoder(shape, config.latent_dim, refiner_channels)
-        )
+        self.decoder = make_decoder(config)
         self.register_buffer("decoder_logvar", torch.zeros(()))
         # Last: the weights before it are drawn alike with and without it.
         self.noise = (
@@ -91,6 +127,34 @@ class VAE(nn.Module):
         """Decode z [B, latent_dim] to the parameters of p(x|z) [B, C, H, W]: logits or means."""
         return self.decoder(z)
 
+    def to_images(self, z: Tensor, noise: Tensor | None) -> Tensor:
+        """Turn codes z [B, latent_dim] into images [B, C, H, W], pixels in [0, 1].
+
+        What p(x|z) predicts; of a flow, one sample of p(x|z), started from what `draw_noise` drew.
+        """
+        if isinstance(self.decoder, FlowDecoder):
+            if noise is None:
+                raise ValueError("a flow turns noise into images; draw_noise draws it")
+            return self.decoder.sample(z, noise.to(z.device))
+        return self.to_pixels(self.decode(z))
+
+    def draw_noise(self, count: int, generator: torch.Generator) -> Tensor | None:
+        """Draw what `to_images` starts from, [count, C, H, W] on the CPU; None but for a flow."""
+        if not isinstance(self.decoder, FlowDecoder):
+            return None
+        return torch.randn(count, *self.image_shape, generator=generator)
+
+    def draw(self, count: int, generator: torch.Generator) -> Draws:
+        """Draw all that is random in one pass of `count` images, on the CPU.
+
+        A flow's time is logistic-normal: most is learned of the middle (Esser et al. 2024, sec.
+        3.1).
+        """
+        eps = torch.randn(count, self.latent_dim, generator=generator)
+        noise = self.draw_noise(count, generator)
+        time = None if noise is None else torch.randn(count, generator=generator).sigmoid()
+        return Draws(eps, noise, time)
+
     def log_scale(self, z: Tensor) -> Tensor | None:
         """Return log of how much stronger the noise is than on average, [B, 1, H, W], if any."""
         return None if self.noise is None else self.noise.log_scale(z)
@@ -104,14 +168,18 @@ class VAE(nn.Module):
         gaussian = self.likelihood == "gaussian"
         return decoder_output.clamp(0, 1) if gaussian else decoder_output.sigmoid()
 
-    def forward(self, images: Tensor, eps: Tensor) -> VAEOutput:
-        """Encode, sample z with standard normal eps [B, latent_dim], decode.
+    def forward(self, images: Tensor, draws: Draws) -> VAEOutput:
+        """Encode images, sample z, decode.
 
         The noise's log-scale learns from z without a say in what z is.
         """
         posterior = self.encode(images)
-        z = posterior.sample(eps)
-        return VAEOutput(self.decode(z), posterior, self.log_scale(z.detach()))
+        z = posterior.sample(draws.eps)
+        if isinstance(self.decoder, FlowDecoder):
+            output = self.decoder(z, images, draws.noise, draws.time)
+        else:
+            output = self.decode(z)
+        return VAEOutput(output, posterior, self.log_scale(z.detach()))
 
     def save_pretrained(self, folder: Path, metadata: dict[str, Any]) -> None:
         """Write weights.safetensors and model.json (config, checksum and `metadata`)."""

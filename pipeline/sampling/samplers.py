@@ -49,7 +49,13 @@ def interpolate(mu: Tensor, count: int, steps: int) -> Tensor:
     return torch.lerp(mu[: len(ends), None], ends[:, None], share)
 
 
-def decode_to_uint8(model: VAE, z: Tensor) -> np.ndarray:
-    """Decode z [N, latent_dim] to images uint8 [N, C, H, W], in that order in memory."""
-    parts = [model.to_pixels(model.decode(part)).cpu().numpy() for part in z.split(BATCH_SIZE)]
-    return np.ascontiguousarray(np.concatenate([to_uint8(part) for part in parts]))
+def decode_to_uint8(model: VAE, z: Tensor, generator: torch.Generator) -> np.ndarray:
+    """Turn codes z [N, latent_dim] into images uint8 [N, C, H, W], in that order in memory.
+
+    The generator draws what a flow starts from.
+    """
+    images = []
+    for part in z.split(BATCH_SIZE):
+        pixels = model.to_images(part, model.draw_noise(len(part), generator))
+        images.append(to_uint8(pixels.cpu().numpy()))
+    return np.ascontiguousarray(np.concatenate(images))

@@ -29,7 +29,7 @@ def main(run: RunConfig, config: Config, paths: Paths) -> None:
     originals = dataset.test_images[np.sort(order[: config.sample.num_grid_images].numpy())]
     mu = model.encode(to_float(torch.from_numpy(originals).to(device))).mu
     between = interpolate(mu, count, steps)
-    interpolations = decode_to_uint8(model, between.flatten(0, 1))
+    interpolations = decode_to_uint8(model, between.flatten(0, 1), generator)
 
     train_idx, _ = train_val_split(
         len(dataset.train_images), config.data.val_size, config.data.train_size
@@ -37,12 +37,12 @@ def main(run: RunConfig, config: Config, paths: Paths) -> None:
     fit_idx = train_idx.numpy()[: config.sample.num_fit_images]
     fit_images = torch.from_numpy(dataset.train_images[fit_idx]).to(device)
     codes = sample_priors(model, fit_images, config.sample)
-    samples = {prior: decode_to_uint8(model, z) for prior, z in codes.items()}
+    samples = {prior: decode_to_uint8(model, z, generator) for prior, z in codes.items()}
 
     with atomic.folder(paths.samples(run.name)) as folder:
         grids = {
             "originals": originals[None],
-            "reconstructions": decode_to_uint8(model, mu)[None],
+            "reconstructions": decode_to_uint8(model, mu, generator)[None],
             "interpolations": interpolations.reshape(*between.shape[:2], *originals.shape[1:]),
         }
         for prior, images in samples.items():

@@ -22,6 +22,9 @@ def save_checkpoint(folder: Path, fingerprint: str, state: TrainState) -> None:
     """Write one epoch's state under its fingerprint, then delete all but the last KEEP_LAST_N."""
     optimizer = state.optimizer.state_dict()
     tensors = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
+    if state.averaged is not state.model:
+        averaged = state.averaged.state_dict()
+        tensors |= {f"averaged.{name}": tensor for name, tensor in averaged.items()}
     for index, values in optimizer["state"].items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in values.items()}
     tensors["generator"] = state.generator.get_state()
@@ -89,14 +92,18 @@ def _load_state(state: TrainState, tensors: dict[str, Tensor], rest: dict[str, A
     # Model and optimizer.
     optimizer: dict[int, dict[str, Tensor]] = {}
     model: dict[str, Tensor] = {}
+    averaged: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         part, _, key = name.partition(".")
         if part == "model":
             model[key] = tensor
+        elif part == "averaged":
+            averaged[key] = tensor
         elif part == "optimizer":
             index, _, slot = key.partition(".")
             optimizer.setdefault(int(index), {})[slot] = tensor
     state.model.load_state_dict(model)
+    state.averaged.load_state_dict(averaged or model)
     state.optimizer.load_state_dict({"state": optimizer, "param_groups": rest["param_groups"]})
     # The fused Adam walks parameter and moments in memory order: their layouts must agree.
     for parameter, slots in state.optimizer.state.items():

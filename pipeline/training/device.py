@@ -7,7 +7,7 @@ from functools import cache
 import torch
 
 from pipeline import UserError
-from pipeline.config.schema import Precision
+from pipeline.config.recipe import Precision
 
 # Names the device of all stages: cpu, cuda, cuda:1, mps. It is the machine's own, so no parameter.
 DEVICE_VARIABLE = "VAE_DEVICE"

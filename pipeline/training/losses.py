@@ -4,6 +4,7 @@ All terms are nats per image, [B]: the reconstruction is summed over pixel-chann
 latent dimensions. `loss` is what the optimizer minimizes. It equals the negative ELBO when the
 reduction is "sum", beta is 1 and the noise isotropic; with the reduction "mean" the reconstruction
 alone is divided by the number of pixel-channels, which silently weights the KL by that number.
+A flow has no likelihood: its reconstruction is the squared error of its velocity, and no ELBO.
 """
 
 import math
@@ -54,6 +55,14 @@ def gaussian_nll(means: Tensor, images: Tensor, logvar: Tensor) -> Tensor:
     return 0.5 * (squared * torch.exp(-logvar) + size * (logvar + math.log(2 * math.pi)))
 
 
+def flow_matching_error(velocity_error: Tensor) -> Tensor:
+    """Return the squared error of the velocity of images in [-1, 1], summed, [B].
+
+    Lipman et al. 2023, eq. 23. Not nats: a flow's likelihood is not bounded by it.
+    """
+    return velocity_error.square().flatten(1).sum(1)
+
+
 def optimal_variance(means: Tensor, images: Tensor) -> Tensor:
     """Return the mean squared error: the variance of greatest likelihood.
 
@@ -84,6 +93,8 @@ def elbo_terms(
         reconstruction = bernoulli_nll(decoder_output, images)
     elif model.likelihood == "continuous_bernoulli":
         reconstruction = continuous_bernoulli_nll(decoder_output, images)
+    elif model.likelihood == "flow":
+        reconstruction = flow_matching_error(decoder_output)
     else:
         reconstruction = gaussian_nll(decoder_output, images, logvar)
     objective = reconstruction

@@ -1,5 +1,6 @@
 """Everything that changes while a run is trained, made before its first step."""
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,10 +10,10 @@ import torch
 from torch import Tensor
 
 from pipeline.config.grid import RunConfig
-from pipeline.config.schema import TrainConfig
+from pipeline.config.recipe import TrainConfig
 from pipeline.models.layers import init_weights
 from pipeline.models.pca import fit_pca, init_from_pca
-from pipeline.models.vae import VAE, VAEConfig, VAEOutput
+from pipeline.models.vae import VAE, Draws, VAEConfig, VAEOutput
 from pipeline.training.distributed import SINGLE_PROCESS, DistributedContext
 
 LINEAR_PATH_PREFIXES = ("encoder.linear.", "decoder.linear.")
@@ -27,14 +28,17 @@ class TrainState:
     `history` has each epoch's metrics, `snapshots` what it made of the first validation images
     (uint8 [P, C, H, W]); `epoch_seconds` and `epoch_cpu_seconds` are how long each took, which
     alone differ between equal runs. `forward` is the model as a step calls it: compiled, or shared
-    by the processes of `dist`.
+    by the processes of `dist`. `averaged` has the moving average of the model's weights, or is the
+    model: it is what is validated and kept. `ema_decay` is the average's, a step.
     """
 
     model: VAE
+    averaged: VAE
+    ema_decay: float
     optimizer: torch.optim.Optimizer
     lr_scheduler: LRScheduler
     generator: torch.Generator
-    forward: Callable[[Tensor, Tensor], VAEOutput]
+    forward: Callable[[Tensor, Draws], VAEOutput]
     dist: DistributedContext
     history: list[dict[str, float]] = field(default_factory=list)
     snapshots: list[Tensor] = field(default_factory=list)
@@ -81,8 +85,11 @@ def make_train_state(
         groups.append({"params": linear, "lr": train.learning_rate * train.linear_lr_scale})
     # foreach/fused implementations differ in rounding between devices, not between runs on one.
     optimizer = torch.optim.Adam(groups, lr=train.learning_rate, fused=True)
+    half_life, total = train.ema_half_life, steps_per_epoch * train.epochs
     return TrainState(
         model=model,
+        averaged=model if half_life is None else copy.deepcopy(model).eval(),
+        ema_decay=0.0 if half_life is None else 0.5 ** (1 / (half_life * total)),
         optimizer=optimizer,
         lr_scheduler=make_lr_scheduler(optimizer, train, steps_per_epoch),
         generator=torch.Generator().manual_seed(seed),
@@ -113,8 +120,9 @@ def init_weights_for_run(state: TrainState, run: RunConfig, train_images: Tensor
     """Draw a run's initial weights by its seed; a linear path starts as its images' components."""
     model = VAE(state.model.config)
     init_weights(model, torch.Generator().manual_seed(run.seed))
-    if model.config.refiner_channels is not None:
+    if model.config.starts_from_pca:
         init_from_pca(model, fit_pca(train_images.cpu()))
     if isinstance(run.loss.decoder_variance, float):
         model.decoder_logvar.fill_(run.loss.decoder_variance).log_()
     state.model.load_state_dict(model.state_dict())
+    state.averaged.load_state_dict(model.state_dict())

@@ -1,5 +1,6 @@
 """One step, the validation, and `fit`: a generator that yields each epoch's metrics."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -7,10 +8,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from pipeline import UserError
 from pipeline.config.grid import RunConfig
-from pipeline.config.schema import LossConfig
+from pipeline.config.recipe import LossConfig
 from pipeline.data.images import to_uint8
 from pipeline.data.loader import iter_batches, to_float
 from pipeline.models.noise import NUM_MOMENT_IMAGES
@@ -64,15 +66,15 @@ def fit(
         seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
 
         # Validate.
-        state.model.eval()
-        metrics |= validate(state.model, data.val_images, run.loss, run.seed, "val")
+        metrics |= validate(state.averaged.eval(), data.val_images, run.loss, run.seed, "val")
         metrics["learning_rate"] = learning_rate
         if isinstance(state.lr_scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
             state.lr_scheduler.step(metrics["val_loss"])
 
         # Record.
         state.history.append(metrics)
-        state.snapshots.append(reconstruct(state.model, data.val_images[:NUM_SNAPSHOT_IMAGES]))
+        shown = data.val_images[:NUM_SNAPSHOT_IMAGES]
+        state.snapshots.append(reconstruct(state.averaged, shown, run.seed))
         state.epoch_seconds.append(seconds)
         state.epoch_cpu_seconds.append(cpu_seconds)
         yield EpochResult(metrics, seconds, cpu_seconds, len(data.train_images) / seconds)
@@ -101,7 +103,7 @@ def train_epoch(
     check_finite(sums, len(state.history) + 1, number)
     values: list[float] = (dist.all_reduce_sum(sums) / len(images)).tolist()
     *means, grad_norm = values
-    return loss_metrics("train", means, images[0].numel()) | {"grad_norm": grad_norm}
+    return loss_metrics("train", means, state.model) | {"grad_norm": grad_norm}
 
 
 def train_step(
@@ -113,13 +115,13 @@ def train_step(
     returns the values of its shard.
     """
     model, dist, batch_size = state.model, state.dist, len(images)
-    eps = torch.randn(batch_size, model.latent_dim, generator=state.generator).to(images.device)
-    images, eps = dist.shard(images), dist.shard(eps)
+    draws = model.draw(batch_size, state.generator).map(lambda part: part.to(images.device))
+    images, draws = dist.shard(images), draws.map(dist.shard)
 
     # Forward.
     bf16 = run.train.precision == "bf16"
     with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
-        output = state.forward(images, eps)
+        output = state.forward(images, draws)
     logvar = update_noise_estimates(state, output, images, run.loss, len(images) / batch_size)
     terms = elbo_terms(model, output, images, run.loss.reduction, run.loss.beta, logvar)
 
@@ -136,6 +138,7 @@ def train_step(
     state.optimizer.step()
     if isinstance(state.lr_scheduler, torch.optim.lr_scheduler.LambdaLR):
         state.lr_scheduler.step()
+    update_average(state)
     mu, logvar_q = output.posterior
     watched = {"mu_mean": mu.mean(), "logvar_mean": logvar_q.mean(), "grad_norm": grad_norm}
     return terms, {name: value.detach() for name, value in watched.items()}
@@ -167,6 +170,15 @@ def update_noise_estimates(
 
 
 @torch.no_grad()
+def update_average(state: TrainState) -> None:
+    """Move the averaged weights towards the model's (Polyak & Juditsky 1992)."""
+    if state.averaged is not state.model:
+        averaged = list(state.averaged.state_dict().values())
+        latest = list(state.model.state_dict().values())
+        get_ema_multi_avg_fn(state.ema_decay)(averaged, latest, None)
+
+
+@torch.no_grad()
 def validate(
     model: VAE, images: Tensor, loss: LossConfig, seed: int, prefix: str
 ) -> dict[str, float]:
@@ -176,33 +188,37 @@ def validate(
     sums = torch.zeros(5, dtype=torch.float64)
     for part in images.split(EVAL_BATCH_SIZE):
         x = to_float(part)
-        eps = torch.randn(len(x), model.latent_dim, generator=generator).to(x.device)
-        output = model(x, eps)
+        output = model(x, model.draw(len(x), generator).map(lambda part: part.to(images.device)))
         terms = elbo_terms(model, output, x, loss.reduction, loss.beta, model.decoder_logvar)
         values = [*terms, *(moment.mean(1) for moment in output.posterior)]
         sums += torch.stack([value.sum() for value in values]).cpu().double()
-    return loss_metrics(prefix, (sums / len(images)).tolist(), images[0].numel())
+    return loss_metrics(prefix, (sums / len(images)).tolist(), model)
 
 
-def loss_metrics(prefix: str, means: list[float], size: int) -> dict[str, float]:
+def loss_metrics(prefix: str, means: list[float], model: VAE) -> dict[str, float]:
     """Give the five means the keys that CSV, JSON, MLflow and the report share."""
     loss, reconstruction, kl, mu_mean, logvar_mean = means
+    has_elbo = model.likelihood != "flow"
     return {
         f"{prefix}_loss": loss,
         f"{prefix}_reconstruction": reconstruction,
-        f"{prefix}_reconstruction_per_dim": reconstruction / size,
+        f"{prefix}_reconstruction_per_dim": reconstruction / math.prod(model.image_shape),
         f"{prefix}_kl": kl,
-        f"{prefix}_negative_elbo": reconstruction + kl,
+        **({f"{prefix}_negative_elbo": reconstruction + kl} if has_elbo else {}),
         f"{prefix}_mu_mean": mu_mean,
         f"{prefix}_logvar_mean": logvar_mean,
     }
 
 
 @torch.no_grad()
-def reconstruct(model: VAE, images: Tensor) -> Tensor:
-    """Decode the mu of images uint8 [B, C, H, W]; uint8 of the same shape, on the CPU."""
+def reconstruct(model: VAE, images: Tensor, seed: int) -> Tensor:
+    """Decode the mu of images uint8 [B, C, H, W]; uint8 of the same shape, on the CPU.
+
+    A flow always starts from the noise of this seed.
+    """
     mu = model.encode(to_float(images)).mu
-    return torch.from_numpy(to_uint8(model.to_pixels(model.decode(mu)).cpu().numpy()))
+    noise = model.draw_noise(len(mu), torch.Generator().manual_seed(seed))
+    return torch.from_numpy(to_uint8(model.to_images(mu, noise).cpu().numpy()))
 
 
 def check_finite(sums: Tensor, epoch: int, step: int) -> None:

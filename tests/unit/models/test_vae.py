@@ -17,7 +17,7 @@ from pipeline import UserError
 from pipeline.data.loader import to_float
 from pipeline.models.layers import Block, init_weights
 from pipeline.models.pca import fit_pca, init_from_pca
-from pipeline.models.vae import VAE, VAEConfig
+from pipeline.models.vae import VAE, Draws, VAEConfig
 
 
 def config(latent_dim: int, channels: list[int], **changes: Any) -> VAEConfig:
@@ -35,7 +35,7 @@ def test_shapes(
     changes = {"likelihood": "bernoulli", "block": block, "refiner_channels": refiner_channels}
     model = VAE(config(5, channels, image_shape=shape, **changes))
     images = torch.rand(2, *shape)
-    output = model(images, torch.zeros(2, 5))
+    output = model(images, Draws(torch.zeros(2, 5)))
     assert output.decoder_output.shape == images.shape
     assert output.posterior.mu.shape == output.posterior.logvar.shape == (2, 5)
     assert output.log_scale is None
@@ -47,7 +47,7 @@ def test_shapes(
 def test_heteroscedastic_noise_has_a_log_scale_of_each_pixel(channels: int) -> None:
     shape = (channels, 32, 32)
     model = VAE(config(5, [4, 8], image_shape=shape, noise="heteroscedastic"))
-    output = model(torch.rand(2, *shape), torch.randn(2, 5))
+    output = model(torch.rand(2, *shape), Draws(torch.randn(2, 5)))
     assert output.log_scale.shape == (2, 1, 32, 32)
     assert output.log_scale.dtype == torch.float32
     assert model.noise.moments.shape == (channels, channels)
@@ -58,8 +58,8 @@ def test_the_code_is_mu_plus_scaled_eps() -> None:
     images, eps = torch.rand(2, 3, 32, 32), torch.randn(2, 5)
     mu, logvar = model.encode(images)
     expected = model.decode(mu + logvar.exp().sqrt() * eps)
-    assert torch.allclose(model(images, eps).decoder_output, expected, atol=1e-6)
-    assert torch.equal(model(images, eps).posterior.mu, mu)
+    assert torch.allclose(model(images, Draws(eps)).decoder_output, expected, atol=1e-6)
+    assert torch.equal(model(images, Draws(eps)).posterior.mu, mu)
 
 
 def test_a_fixed_posterior_variance_takes_the_encoders_place() -> None:
@@ -143,7 +143,7 @@ def test_a_saved_model_comes_back_whole_and_ready_to_evaluate(saved: Path) -> No
     assert about["fingerprint"] == "abc"
     x, eps = torch.rand(2, 3, 32, 32), torch.randn(2, 5)
     again = VAE.from_pretrained(saved)
-    assert torch.equal(model(x, eps).decoder_output, again(x, eps).decoder_output)
+    assert torch.equal(model(x, Draws(eps)).decoder_output, again(x, Draws(eps)).decoder_output)
     assert sorted(path.name for path in saved.iterdir()) == ["model.json", "weights.safetensors"]
 
 

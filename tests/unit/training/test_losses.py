@@ -15,7 +15,7 @@ from torch.distributions import (
 from pipeline.models.layers import init_weights
 from pipeline.models.noise import ROUNDING_VARIANCE, CausalNoise, Noise
 from pipeline.models.posterior import Posterior, kl_standard_normal
-from pipeline.models.vae import VAE, Likelihood, VAEConfig, VAEOutput
+from pipeline.models.vae import VAE, Draws, Likelihood, VAEConfig, VAEOutput
 from pipeline.training.losses import (
     bernoulli_nll,
     continuous_bernoulli_nll,
@@ -86,7 +86,7 @@ def test_noise_learns_without_a_say_in_the_mean_and_the_code(kind: Noise) -> Non
     def gradients(noise: Noise) -> dict[str, torch.Tensor]:
         model = vae("gaussian", refiner_channels=[4], noise=noise)
         init_weights(model, torch.Generator().manual_seed(0))
-        output = model(IMAGES, torch.zeros(5, 7))
+        output = model(IMAGES, Draws(torch.zeros(5, 7)))
         terms = elbo_terms(model, output, IMAGES, "sum", 1.0, torch.tensor(-3.0))
         terms.loss.sum().backward()
         return {
