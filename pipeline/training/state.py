@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.config.grid import RunConfig
 from pipeline.config.schema import TrainConfig
@@ -16,6 +16,7 @@ from pipeline.models.vae import VAE, VAEConfig, VAEOutput
 from pipeline.training.distributed import SINGLE_PROCESS, DistributedContext
 
 LINEAR_PATH_PREFIXES = ("encoder.linear.", "decoder.linear.")
+NOISE_PREFIX = "noise."
 
 LRScheduler = torch.optim.lr_scheduler.ReduceLROnPlateau | torch.optim.lr_scheduler.LambdaLR
 
@@ -27,7 +28,8 @@ class TrainState:
     `history` has each epoch's metrics, `snapshots` what it made of the first validation images
     (uint8 [P, C, H, W]); `epoch_seconds` and `epoch_cpu_seconds` are how long each took, which
     alone differ between equal runs. `forward` is the model as a step calls it: compiled, or shared
-    by the processes of `dist`.
+    by the processes of `dist`. `noise_parameters` are those of the decoder's noise, `parameters`
+    the others.
     """
 
     model: VAE
@@ -36,6 +38,8 @@ class TrainState:
     generator: torch.Generator
     forward: Callable[[Tensor, Tensor], VAEOutput]
     dist: DistributedContext
+    parameters: list[nn.Parameter]
+    noise_parameters: list[nn.Parameter]
     history: list[dict[str, float]] = field(default_factory=list)
     snapshots: list[Tensor] = field(default_factory=list)
     epoch_seconds: list[float] = field(default_factory=list)
@@ -88,6 +92,8 @@ def make_train_state(
         generator=torch.Generator().manual_seed(seed),
         forward=dist.wrap_ddp(torch.compile(model) if train.compile else model),
         dist=dist,
+        parameters=[p for name, p in named if not name.startswith(NOISE_PREFIX)],
+        noise_parameters=[p for name, p in named if name.startswith(NOISE_PREFIX)],
     )
 
 
