@@ -1,7 +1,8 @@
-"""Training loops that `make bench` compares, each run alone in a process.
+"""Training loops that `make bench` compares, each run alone in a process on VAE_DEVICE.
 
 `python -m benchmarks.loops NAME IMAGES [key=value ...]` prints one JSON object: images per second
-of each epoch after the first, the last mean loss, peak memory in MiB, the first epoch's seconds.
+of each epoch after the first, the last mean loss, peak memory in MiB (of the process, and of the
+GPU), the first epoch's seconds.
 """
 
 import json
@@ -25,6 +26,7 @@ from pipeline.models.strided_conv import Downsample, Upsample
 from pipeline.models.vae import VAE, VAEConfig
 from pipeline.storage.yaml_io import read_yaml
 from pipeline.tracking.live_logger import mirror_training
+from pipeline.training.device import get_device
 from pipeline.training.state import build_train_state, init_weights_for_run
 from pipeline.training.trainer import train_epoch
 from pipeline.workflow.fingerprint import resolve_run_precision
@@ -64,11 +66,13 @@ def make_run(changes: Changes) -> RunConfig:
 
 
 def ours(count: int, changes: Changes) -> Losses:
-    """Train epoch after epoch as the train stage does."""
-    run, images = make_run(changes), load_images(count)
+    """Train epoch after epoch as the train stage does; `step` is eager, graph or compile."""
+    if changes.pop("step", "graph") == "compile":
+        changes["compile"] = "true"
+    run, images = make_run(changes), load_images(count).to(get_device())
     torch.set_num_threads(run.train.num_threads)
     steps = steps_per_epoch(count, run)
-    state = build_train_state(run, list(images.shape[1:]), steps, CPU)
+    state = build_train_state(run, list(images.shape[1:]), steps, images.device)
     init_weights_for_run(state, run, images[:NUM_PCA_IMAGES])
     state.model.train()
     while True:
@@ -150,16 +154,19 @@ def data_only(count: int, changes: Changes) -> Losses:
 
 
 def peak(count: int, changes: Changes) -> Losses:
-    """Yield the GFLOP/s of a matrix product in the precision that `ours` computes in."""
-    run = make_run(changes)
+    """Yield the GFLOP/s of a matrix product, `side` wide, in the precision of `ours`."""
+    side = int(changes.pop("side", "2048"))
+    run, device = make_run(changes), get_device()
     torch.set_num_threads(run.train.num_threads)
     dtype = torch.bfloat16 if run.train.precision == "bf16" else torch.float32
-    a, b = torch.randn(2048, 2048).to(dtype), torch.randn(2048, 2048).to(dtype)
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     while True:
         start = time.perf_counter()
         for _ in range(10):
-            a @ b
-        yield 10 * 2 * 2048**3 / (time.perf_counter() - start) / 1e9
+            product = a @ b
+        # A GPU is waited for.
+        product[0, 0].item()
+        yield 10 * 2 * side**3 / (time.perf_counter() - start) / 1e9
 
 
 LOOPS: dict[str, Callable[[int, Changes], Losses]] = {
@@ -186,7 +193,9 @@ def main() -> None:
         speeds.append(int(count) / (time.perf_counter() - start))
     loop.close()
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"speeds": speeds, "loss": loss, "memory": memory, "first": first}))
+    gpu_memory = torch.cuda.max_memory_reserved() / 2**20
+    measured = {"speeds": speeds, "loss": loss, "memory": memory, "first": first}
+    print(json.dumps(measured | {"gpu_memory": gpu_memory}))
 
 
 if __name__ == "__main__":

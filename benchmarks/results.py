@@ -6,7 +6,11 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).with_name("results.json")
+# A GPU's tables are of another machine, and absent until one has been had.
+GPU_RESULTS = Path(__file__).with_name("gpu.json")
 COMMAND = "make bench"
+# A case that docs/speed.py looks for.
+MEASURING = "`sample` and `evaluate` of a run together"
 # A row says its table and its case; the rest is what was measured.
 Row = dict[str, Any]
 
@@ -19,7 +23,15 @@ def as_markdown(rows: list[Row]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def save(rows: list[Row], machine: str, path: Path = RESULTS) -> None:
+def value_rows(table: str, found: dict[str, tuple[float, str]]) -> list[Row]:
+    """Return the rows of a table of values with their units."""
+    return [
+        {"table": table, "case": case, "value": value, "unit": unit}
+        for case, (value, unit) in found.items()
+    ]
+
+
+def save(rows: list[Row], machine: str, path: Path) -> None:
     """Replace the tables that `rows` are of; those of other measurements stay."""
     measured = {row["table"] for row in rows}
     before = json.loads(path.read_text())["rows"] if path.exists() else []

@@ -1,34 +1,43 @@
 """`make bench`: how fast training, start-up and an idle repro are here, as ratios of one run.
 
 `python -m benchmarks.run [TABLE ...]` measures all tables or the named ones, prints them in
-Markdown and writes their rows to benchmarks/results.json.
+Markdown and writes their rows to benchmarks/results.json, and a GPU's to benchmarks/gpu.json. What
+needs a GPU, DVC or MLflow is left out where there is none.
 """
 
-import json
 import os
 import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.results import Row, as_markdown, save
-from pipeline.config.loader import load_config
-from pipeline.config.paths import Paths
+import torch
+
+from benchmarks import gpu
+from benchmarks.processes import (
+    NUM_IMAGES,
+    ROOT,
+    loop,
+    plain_study,
+    result,
+    run_stages,
+    seconds,
+    speed,
+    start,
+    started,
+)
+from benchmarks.results import GPU_RESULTS, RESULTS, Row, as_markdown, save, value_rows
 from pipeline.config.system_info import system_summary
-from pipeline.evaluation.evaluator import cost_metrics
-from pipeline.models.vae import VAE, VAEConfig
 from pipeline.stages.__main__ import RUN_STAGES, SIZE_STAGES, STUDY_STAGES
 from pipeline.storage.yaml_io import read_yaml
 from pipeline.workflow.workspace import PRESETS, create_workspace
 
-ROOT = Path(__file__).resolve().parent.parent
-NUM_IMAGES = 6_400
 ROUNDS = 3
 CORES = os.cpu_count() or 1
 ALL_CORES = "both cores" if CORES == 2 else f"all {CORES} cores"
@@ -37,7 +46,6 @@ DVC_CONFIG = "[core]\n    no_scm = true\n    analytics = false\n    check_update
 PYTHAE = "pythae 0.1.2 on preloaded tensors"
 TEXTBOOK = f"textbook loop, {ALL_CORES}"
 SIDE_BY_SIDE = f"{CORES} runs side by side, one thread each"
-STAGE = (sys.executable, "-m", "pipeline.stages")
 IMPORTS_OF = "import pipeline.stages.{}"
 OUTS = """import dvc.repo
 for stage in dvc.repo.Repo().index.stages:
@@ -82,11 +90,7 @@ def training() -> list[Row]:
 
 def limits() -> list[Row]:
     """Say how far a step is from what the processor can do, and what its data costs."""
-    import torch
-
-    model = load_config().model.model_dump()
-    vae = VAE(VAEConfig((3, 32, 32), 128, likelihood="bernoulli", **model))
-    flops = 3 * cost_metrics(vae)["forward_flops"]
+    flops = gpu.step_flops("original")
     together = median(side_by_side() for _ in range(ROUNDS)) / CORES
     peak = max(loop("peak", 1, num_threads=1)["loss"] for _ in range(ROUNDS))
     data, alone = speed("data_only", num_threads=1), speed("ours", num_threads=1)
@@ -116,17 +120,13 @@ def overhead() -> list[Row]:
         f"start of `{stage}`: its imports": (round(taken, 1), "s")
         for stage, taken in starts.items()
     }
-    found |= {
-        "`dvc repro` of the 8-run study with nothing to do": (round(idle_repro(), 1), "s"),
-        f"all metrics of one run (`pca_refined`, z = 128) on {ALL_CORES}": (
-            round(evaluation()),
-            "s",
-        ),
-        "the demo's grid by `make repro`, of the sum of its stages' work": (
-            round(demo_of_its_work(starts), 2),
-            "×",
-        ),
-    }
+    case = f"all metrics of one run (`pca_refined`, z = 128) on {ALL_CORES}"
+    found[case] = (round(evaluation()), "s")
+    if is_installed("dvc"):
+        case = "`dvc repro` of the 8-run study with nothing to do"
+        found[case] = (round(idle_repro(), 1), "s")
+        case = "the demo's grid by `make repro`, of the sum of its stages' work"
+        found[case] = (round(demo_of_its_work(starts), 2), "×")
     return value_rows("overhead", found)
 
 
@@ -142,7 +142,7 @@ def tracking() -> list[Row]:
         for _ in range(ROUNDS):
             alone = speed("ours", num_threads=1, epochs=4)
             for name, address in places.items():
-                process = start("tracked", NUM_IMAGES, address, num_threads=1, epochs=4)
+                process = start("tracked", NUM_IMAGES, tracker=address, num_threads=1, epochs=4)
                 ratios[name].append(median(result(process)["speeds"]) / alone)
     return [
         {"table": "tracking", "case": name, "of_untracked": round(median(found), 2)}
@@ -185,57 +185,6 @@ def growth_row(case: str, count: int, num_runs: int = 1, **changes: object) -> R
     }
 
 
-def value_rows(table: str, found: dict[str, tuple[float, str]]) -> list[Row]:
-    """Return the rows of a table of values with their units."""
-    return [
-        {"table": table, "case": case, "value": value, "unit": unit}
-        for case, (value, unit) in found.items()
-    ]
-
-
-# Loops, each in a process of its own.
-
-
-def start(
-    name: str, count: int, tracker: str | None = None, **changes: object
-) -> subprocess.Popen[str]:
-    """Start a loop of benchmarks/loops.py; `tracker` is where it is mirrored to."""
-    words = [f"{key}={str(value).lower()}" for key, value in changes.items()]
-    environment = {"MLFLOW_TRACKING_URI": tracker} if tracker else {}
-    command = [sys.executable, "-m", "benchmarks.loops", name, str(count), *words]
-    return started(command, environment)
-
-
-def started(command: list[str], environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
-    """Start a command in the project's folder."""
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env=os.environ | (environment or {}),
-    )
-
-
-def result(process: subprocess.Popen[str]) -> dict[str, Any]:
-    """Wait for a loop and read what it printed."""
-    out, error = process.communicate()
-    if process.returncode:
-        raise SystemExit(f"{process.args} failed: {error[-500:]}")
-    return dict(json.loads(out.splitlines()[-1]))
-
-
-def loop(name: str, count: int = NUM_IMAGES, **changes: object) -> dict[str, Any]:
-    """Run a loop alone on the machine."""
-    return result(start(name, count, **changes))
-
-
-def speed(name: str, **changes: object) -> float:
-    """Return the images per second of a loop that is alone on the machine."""
-    return median(loop(name, **changes)["speeds"])
-
-
 def side_by_side(**changes: object) -> float:
     """Return the images per second of as many one-thread runs as there are cores, together."""
     wanted: dict[str, Any] = {"num_threads": 1, "epochs": 4, **changes}
@@ -267,28 +216,15 @@ def pythae_python() -> str | None:
 # Studies in workspaces of their own.
 
 
-def seconds(command: list[str], folder: Path = ROOT) -> float:
-    """Time a command."""
-    begun = time.perf_counter()
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    return time.perf_counter() - begun
-
-
 def demo_of_its_work(starts: dict[str, float]) -> float:
     """Time the demo's grid, relative to its stages one by one, each without its imports."""
     demo = read_yaml(PRESETS / "demo.yaml")
     with tempfile.TemporaryDirectory() as together, tempfile.TemporaryDirectory() as alone:
-        for folder in (together, alone):
-            create_workspace(ROOT, Path(folder), demo, DVC_CONFIG)
+        create_workspace(ROOT, Path(together), demo, DVC_CONFIG)
+        plain_study(Path(alone), demo)
         total = seconds([sys.executable, "-c", REPRO], Path(together))
-        config = load_config(Path(alone) / "params.yaml")
-        sizes, runs = map(str, config.grid.latent_dims), [run.name for run in config.runs]
-        steps = [["fetch"], ["baselines"]]
-        steps += [[stage, size] for size in sizes for stage in SIZE_STAGES]
-        steps += [[stage, run] for run in runs for stage in RUN_STAGES]
-        steps += [["report"]]
-        work = sum(seconds([*STAGE, *step], Path(alone)) - starts[step[0]] for step in steps)
-    return total / work
+        taken = run_stages(Path(alone))
+    return total / sum(took - starts[step.partition("@")[0]] for step, took in taken.items())
 
 
 def evaluation() -> float:
@@ -296,15 +232,11 @@ def evaluation() -> float:
 
     How well it was trained does not change how long that takes.
     """
-    grid = {"variants": ["pca_refined"], "latent_dims": [128]}
+    grid = {"variants": ["pca_refined"], "latent_dims": [128], "seeds": [0]}
     short = {"grid": grid, "data": {"train_size": 10_000}, "train": {"epochs": 1}}
-    run = "pca_refined-128-0"
     with tempfile.TemporaryDirectory() as folder:
-        create_workspace(ROOT, Path(folder), short, DVC_CONFIG)
-        for step in (["fetch"], ["baselines"], *([stage, run] for stage in RUN_STAGES)):
-            seconds([*STAGE, *step], Path(folder))
-        took = json.loads(Paths(Path(folder)).duration(f"evaluate@{run}").read_text())
-    return float(took["seconds"])
+        plain_study(Path(folder), short)
+        return run_stages(Path(folder), report=False)["evaluate@pca_refined-128-0"]
 
 
 def idle_repro() -> float:
@@ -324,6 +256,11 @@ def idle_repro() -> float:
         return median(seconds(["dvc", "repro"], study) for _ in range(ROUNDS))
 
 
+def is_installed(package: str) -> bool:
+    """Tell whether a package can be imported here."""
+    return find_spec(package) is not None
+
+
 TABLES: dict[str, Callable[[], list[Row]]] = {
     "training": training,
     "limits": limits,
@@ -331,19 +268,39 @@ TABLES: dict[str, Callable[[], list[Row]]] = {
     "tracking": tracking,
     "growth": growth,
 }
+GPU_TABLES: dict[str, Callable[[], list[Row]]] = {
+    "gpu_training": gpu.training,
+    "gpu_stages": gpu.stages,
+    "gpu_study": gpu.study,
+}
+
+
+def measurable() -> list[str]:
+    """Name the tables that can be measured here; say why the others cannot."""
+    names = [*TABLES, *GPU_TABLES]
+    if not torch.cuda.is_available():
+        print("No GPU's tables: PyTorch sees none here.\n")
+        names = [name for name in names if name not in GPU_TABLES]
+    if not is_installed("mlflow"):
+        print("No table `tracking`: MLflow is not installed.\n")
+        names.remove("tracking")
+    return names
 
 
 def main() -> None:
-    """Measure the tables that the arguments name, or all."""
-    names = sys.argv[1:] or list(TABLES)
-    if unknown := set(names) - set(TABLES):
-        sys.exit(f"error: no table {', '.join(sorted(unknown))}; allowed: {', '.join(TABLES)}")
+    """Measure the tables that the arguments name, or all that can be measured here."""
+    if unknown := set(sys.argv[1:]) - set(TABLES | GPU_TABLES):
+        allowed = ", ".join(TABLES | GPU_TABLES)
+        sys.exit(f"error: no table {', '.join(sorted(unknown))}; allowed: {allowed}")
     machine = system_summary()
     print(f"Measured on {machine}; medians of {ROUNDS} alternating rounds.\n", flush=True)
-    for name in names:
-        rows = TABLES[name]()
+    for name in sys.argv[1:] or measurable():
+        rows = (TABLES | GPU_TABLES)[name]()
         print(f"{as_markdown(rows)}\n", flush=True)
-        save(rows, machine)
+        if name in GPU_TABLES:
+            save(rows, gpu.gpu_name(), GPU_RESULTS)
+        else:
+            save(rows, machine, RESULTS)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,16 @@
-"""Say in Markdown what benchmarks/results.json holds: the tables of docs/performance.md."""
+"""Say in Markdown what `make bench` wrote: the tables of docs/performance.md.
 
-from typing import Any
+benchmarks/results.json is of a machine without a GPU, benchmarks/gpu.json of one with it. While
+nobody has had one, the GPU's tables say so.
+"""
 
-from docs.markdown import ROOT, number, read_json, table, verdict
+from pathlib import Path
+from typing import Any, NamedTuple
 
-BENCHMARKS = ROOT / "benchmarks" / "results.json"
+from benchmarks.results import GPU_RESULTS, MEASURING, RESULTS
+from docs.markdown import number, read_json, table, verdict
+
+UNMEASURED = "unmeasured"
 # Training speed: what, the case in the bench's table, its column, the aim.
 SPEED_AIMS = (
     ("one run, of the textbook loop", "one run, both cores", "of_textbook", 1.6),
@@ -14,14 +20,45 @@ SPEED_AIMS = (
 )
 
 
-def bench(name: str) -> list[dict[str, Any]]:
-    """Read one table of benchmarks/results.json."""
-    return [row for row in read_json(BENCHMARKS)["rows"] if row["table"] == name]
+class GPUAim(NamedTuple):
+    """A figure of one H100 or H200: which row of which table, `before` the CUDA graph, the aim."""
+
+    what: str
+    table: str
+    row: dict[str, object]
+    key: str
+    before: float | None
+    least: float
+    aim: float
 
 
-def bench_setting() -> str:
+def training_aim(variant: str, before: float, least: float, aim: float) -> GPUAim:
+    """Say what was aimed at in training a variant, images per second."""
+    row = {"case": variant, "batch_size": 64, "step": "graph"}
+    what = f"training `{variant}`, z = 128, batch 64, images/s"
+    return GPUAim(what, "gpu_training", row, "images_per_second", before, least, aim)
+
+
+GPU_AIMS = (
+    training_aim("original", 13_400, 80_000, 150_000),
+    training_aim("pca_refined", 9_200, 50_000, 100_000),
+    GPUAim(f"{MEASURING}, s", "gpu_stages", {"case": MEASURING}, "value", 400, 40, 15),
+    GPUAim("the whole study, min", "gpu_study", {}, "value", None, 15, 6),
+)
+
+
+def bench(name: str, path: Path = RESULTS) -> list[dict[str, Any]]:
+    """Read one table of what the bench wrote; no rows if it has written none."""
+    if not path.exists():
+        return []
+    return [row for row in read_json(path)["rows"] if row["table"] == name]
+
+
+def bench_setting(path: Path = RESULTS) -> str:
     """Say where, when and by which command the bench was run."""
-    made = read_json(BENCHMARKS)
+    if not path.exists():
+        return f"{UNMEASURED.capitalize()}: no machine with a GPU has run `make bench` yet."
+    made = read_json(path)
     return f"Measured on {made['machine']}, {made['date']}, by `{made['command']}`."
 
 
@@ -54,10 +91,40 @@ def speed_without_bf16() -> str:
     return f"Without bf16 (AVX2), of the textbook loop: {'; '.join(cases)}."
 
 
-def measured(name: str) -> str:
-    """Tabulate a table of the bench whose rows are a value and its unit."""
-    rows = [(row["case"], f"{row['value']:g} {row['unit']}") for row in bench(name)]
-    return table(("", "measured"), rows)
+def measured(*names: str, path: Path = RESULTS) -> str:
+    """Tabulate tables of the bench whose rows are a value and its unit."""
+    found = [row for name in names for row in bench(name, path)]
+    rows = [(row["case"], f"{row['value']:g} {row['unit']}") for row in found]
+    return table(("", "measured"), rows or [(UNMEASURED, "–")])
+
+
+def gpu_training(path: Path = GPU_RESULTS) -> str:
+    """Tabulate images per second on a GPU by each kind of step."""
+    rows = [
+        (
+            f"`{row['case']}`",
+            number(row["batch_size"]),
+            row["step"],
+            number(row["images_per_second"]),
+            number(row["milliseconds_a_step"], 2),
+            f"{number(row['of_peak'], 1)} %",
+            number(row["start_seconds"], 1),
+            number(row["gpu_memory_mib"]),
+        )
+        for row in bench("gpu_training", path)
+    ]
+    head = ("", "batch", "step", "images/s", "ms a step", "of peak", "s to start", "GPU, MiB")
+    return table(head, rows or [(UNMEASURED, "–", "–", "–", "–", "–", "–", "–")])
+
+
+def gpu_aims(path: Path = GPU_RESULTS) -> str:
+    """Compare a GPU's figures with what was aimed at."""
+    rows = []
+    for aim in GPU_AIMS:
+        found = [row for row in bench(aim.table, path) if aim.row.items() <= row.items()]
+        value = number(found[0][aim.key], int(found[0][aim.key] < 100)) if found else UNMEASURED
+        rows.append((aim.what, number(aim.before), number(aim.least), number(aim.aim), value))
+    return table(("", "before", "at least", "aim", "measured"), rows)
 
 
 def tracking_cost() -> str:

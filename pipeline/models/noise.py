@@ -51,10 +51,13 @@ class CausalNoise(nn.Module):
     Buffer `moments` [D, D], D = C (neighbors + 1): second moments of a residual's causal patch
     (neighbors in raster order, then the pixel; of each its channels) over the local factor of the
     pixel's variance. The last C rows of the inverse of its Cholesky factor hold the least-squares
-    predictors and their deviations, so it is all that is kept of them.
+    predictors and their deviations, so it is all that is kept of them. Buffer `interpolation`
+    [side^2, H W]: the weights of bilinear interpolation, whose own gradient on CUDA is summed in no
+    fixed order.
     """
 
     moments: Tensor
+    interpolation: Tensor
 
     def __init__(self, image_shape: tuple[int, ...], latent_dim: int, reach: int) -> None:
         super().__init__()
@@ -63,6 +66,9 @@ class CausalNoise(nn.Module):
         self.reach = reach
         neighbors = reach * (2 * reach + 1) + reach
         self.register_buffer("moments", torch.eye(channels * (neighbors + 1)))
+        coarse = torch.eye(LOG_SCALE_SIDE**2).view(-1, 1, LOG_SCALE_SIDE, LOG_SCALE_SIDE)
+        fine = functional.interpolate(coarse, size=self.image_size, mode="bilinear").flatten(1)
+        self.register_buffer("interpolation", fine, persistent=False)
         self.log_scale_head = nn.Sequential(
             nn.Linear(latent_dim, LOG_SCALE_HIDDEN),
             nn.ReLU(),
@@ -83,9 +89,10 @@ class CausalNoise(nn.Module):
 
     def log_scale(self, z: Tensor) -> Tensor:
         """Return the log of the factor that z [B, latent_dim] gives the variance, [B, 1, H, W]."""
-        coarse = self.log_scale_head(z).float()
-        square = coarse.unflatten(1, (1, LOG_SCALE_SIDE, LOG_SCALE_SIDE))
-        return functional.interpolate(square, size=self.image_size, mode="bilinear")
+        coarse = self.log_scale_head(z)
+        with torch.autocast(z.device.type, enabled=False):
+            fine = coarse.float() @ self.interpolation
+        return fine.unflatten(1, (1, *self.image_size))
 
     def innovations(self, residuals: Tensor, log_scale: Tensor) -> Innovations:
         """Return what pixel-channels before leave of residuals [B, C, H, W].
@@ -114,7 +121,8 @@ class CausalNoise(nn.Module):
     def _predictor(self, channels: int) -> tuple[Tensor, Tensor]:
         """Return the filter that whitens, [C, C, reach + 1, 2 reach + 1], and deviations [C]."""
         identity = torch.eye(len(self.moments), device=self.moments.device)
-        root = torch.linalg.cholesky(self.moments + ROUNDING_VARIANCE * identity)
+        # Without a look at its success, for which a GPU would be waited for; of nan it makes nan.
+        root = torch.linalg.cholesky_ex(self.moments + ROUNDING_VARIANCE * identity).L
         # The last rows of the root's inverse, [C, D].
         ends = identity[:, -channels:]
         rows = torch.linalg.solve_triangular(root.T, ends, upper=True).T

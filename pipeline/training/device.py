@@ -18,9 +18,12 @@ def get_device() -> torch.device:
     """Choose the device that VAE_DEVICE names, else CUDA, else Apple's MPS, else the CPU.
 
     Raises UserError if VAE_DEVICE is no device's name. A device that is not there is said once, and
-    the work goes on on the CPU.
+    the work goes on on the CPU. On CUDA, PyTorch is told to repeat itself byte for byte.
     """
-    return _choose(os.environ.get(DEVICE_VARIABLE))
+    device = _choose(os.environ.get(DEVICE_VARIABLE))
+    if device.type == "cuda":
+        _sum_in_fixed_order()
+    return device
 
 
 @cache
@@ -34,6 +37,19 @@ def _choose(name: str | None) -> torch.device:
         logger.warning("%s is %s, but %s; going on on the CPU", DEVICE_VARIABLE, name, problem)
         return torch.device("cpu")
     return device
+
+
+def _sum_in_fixed_order() -> None:
+    """Let CUDA use no algorithm whose sums depend on which thread comes first.
+
+    What has no other algorithm warns by its name and goes on. cuDNN's benchmark stays off: it would
+    choose by the clock.
+    """
+    # Read when cuBLAS starts.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Its other effect is to fill what torch.empty makes, which nobody reads before writing it.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def _parse(name: str) -> torch.device:

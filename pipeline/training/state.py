@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.config.grid import RunConfig
 from pipeline.config.recipe import TrainConfig
@@ -17,6 +17,7 @@ from pipeline.models.vae import VAE, Draws, VAEConfig, VAEOutput
 from pipeline.training.distributed import SINGLE_PROCESS, DistributedContext
 
 LINEAR_PATH_PREFIXES = ("encoder.linear.", "decoder.linear.")
+NOISE_PREFIX = "noise."
 
 LRScheduler = torch.optim.lr_scheduler.ReduceLROnPlateau | torch.optim.lr_scheduler.LambdaLR
 
@@ -30,6 +31,7 @@ class TrainState:
     alone differ between equal runs. `forward` is the model as a step calls it: compiled, or shared
     by the processes of `dist`. `averaged` has the moving average of the model's weights, or is the
     model: it is what is validated and kept. `ema_decay` is the average's, a step.
+    `noise_parameters` are those of the decoder's noise, `parameters` the others.
     """
 
     model: VAE
@@ -40,6 +42,8 @@ class TrainState:
     generator: torch.Generator
     forward: Callable[[Tensor, Draws], VAEOutput]
     dist: DistributedContext
+    parameters: list[nn.Parameter]
+    noise_parameters: list[nn.Parameter]
     history: list[dict[str, float]] = field(default_factory=list)
     snapshots: list[Tensor] = field(default_factory=list)
     epoch_seconds: list[float] = field(default_factory=list)
@@ -95,6 +99,8 @@ def make_train_state(
         generator=torch.Generator().manual_seed(seed),
         forward=dist.wrap_ddp(torch.compile(model) if train.compile else model),
         dist=dist,
+        parameters=[p for name, p in named if not name.startswith(NOISE_PREFIX)],
+        noise_parameters=[p for name, p in named if name.startswith(NOISE_PREFIX)],
     )
 
 

@@ -24,7 +24,6 @@ from pipeline.training.state import TrainState
 NOISE_EMA_DECAY = 0.99
 # Looking at a value on a GPU waits for it; this often a diverged run is noticed.
 FINITE_CHECK_INTERVAL = 10
-NOISE_PREFIX = "noise."
 EVAL_BATCH_SIZE = 500
 # How many validation images show what each epoch has learned.
 NUM_SNAPSHOT_IMAGES = 8
@@ -129,10 +128,8 @@ def train_step(
     state.optimizer.zero_grad()
     (terms.loss.sum() * (dist.world_size / batch_size)).backward()
     # Apart, so that the noise has no say in how far the rest goes.
-    of_noise = [p for name, p in model.named_parameters() if name.startswith(NOISE_PREFIX)]
-    rest = [p for name, p in model.named_parameters() if not name.startswith(NOISE_PREFIX)]
-    grad_norm = clip_grad_norm_(rest, run.train.clip_grad_norm)
-    clip_grad_norm_(of_noise, run.train.clip_grad_norm)
+    grad_norm = clip_grad_norm_(state.parameters, run.train.clip_grad_norm)
+    clip_grad_norm_(state.noise_parameters, run.train.clip_grad_norm)
 
     # Update.
     state.optimizer.step()
@@ -159,7 +156,7 @@ def update_noise_estimates(
         some = slice(max(1, NUM_MOMENT_IMAGES // dist.world_size))
         residuals = (images - output.decoder_output)[some]
         moments = model.noise.batch_moments(residuals, output.log_scale[some])
-        count = moments.new_tensor(float(len(residuals)))
+        count = torch.full_like(model.decoder_logvar, len(residuals))
         moments = dist.all_reduce_sum(count * moments) / dist.all_reduce_sum(count.clone())
         model.noise.moments.lerp_(moments, 1 - NOISE_EMA_DECAY)
     if model.likelihood != "gaussian" or loss.decoder_variance != "optimal":

@@ -6,10 +6,11 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from pipeline.evaluation import likelihood
 from pipeline.evaluation.likelihood import discretized_gaussian_log_likelihood
-from pipeline.models.noise import CausalNoise
+from pipeline.models.noise import LOG_SCALE_SIDE, CausalNoise
 from pipeline.training.losses import innovations_nll
 
 LATENT_DIM = 4
@@ -162,3 +163,39 @@ def test_gradients_reach_every_parameter_and_no_buffer() -> None:
     innovations_nll(made.innovations(0.1 * torch.randn(2, 3, 8, 8), scale)).mean().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in made.parameters())
     assert not made.moments.requires_grad
+
+
+@pytest.mark.parametrize("size", [(32, 32), (1, 2), (12, 20)])
+def test_the_map_of_scales_and_its_gradient_are_those_of_bilinear_interpolation(
+    size: tuple[int, int],
+) -> None:
+    made, z = drawn((3, *size), 0), torch.randn(5, LATENT_DIM)
+    coarse = made.log_scale_head(z).unflatten(1, (1, LOG_SCALE_SIDE, LOG_SCALE_SIDE))
+    expected = functional.interpolate(coarse, size=size, mode="bilinear")
+    found = made.log_scale(z)
+    weights = torch.randn(expected.shape)
+    parameters = list(made.log_scale_head.parameters())
+    gradients = torch.autograd.grad((weights * found).sum(), parameters)
+    wanted = torch.autograd.grad((weights * expected).sum(), parameters)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(gradients, wanted)
+    assert "interpolation" not in made.state_dict()
+
+
+def test_the_map_of_scales_is_interpolated_in_float32_under_autocast() -> None:
+    made, z = drawn((3, 32, 32), 0), torch.randn(5, LATENT_DIM)
+    with torch.autocast("cpu", torch.bfloat16):
+        coarse = made.log_scale_head(z).float().unflatten(1, (1, LOG_SCALE_SIDE, LOG_SCALE_SIDE))
+        found = made.log_scale(z)
+    expected = functional.interpolate(coarse, size=(32, 32), mode="bilinear")
+    torch.testing.assert_close(found, expected)
+
+
+@torch.no_grad()
+def test_moments_of_nan_give_nan_and_no_error() -> None:
+    """The training then stops by its own message."""
+    made = drawn((3, 4, 4), 1)
+    made.moments[0, 0] = math.nan
+    scale = made.log_scale(torch.randn(1, LATENT_DIM))
+    innovations = made.innovations(torch.randn(1, 3, 4, 4), scale)
+    assert innovations_nll(innovations).isnan().all()

@@ -1,5 +1,6 @@
 """What "auto" means is decided once, by what the device computes in."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -51,10 +52,12 @@ def test_a_named_precision_is_kept(precision: str) -> None:
 @pytest.fixture(autouse=True)
 def choose_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The choice is made once a process: forget it before and after each test."""
+    monkeypatch.setattr(os, "environ", dict(os.environ))
     monkeypatch.delenv("VAE_DEVICE", raising=False)
     device._choose.cache_clear()
     yield
     device._choose.cache_clear()
+    torch.use_deterministic_algorithms(False)
 
 
 @pytest.mark.parametrize(("name", "missing"), [("cuda", "no GPU"), ("mps", "no MPS")])
@@ -100,4 +103,8 @@ def test_the_best_device_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert get_device().type == "mps"
     device._choose.cache_clear()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert not torch.are_deterministic_algorithms_enabled()
     assert get_device().type == "cuda"
+    assert torch.are_deterministic_algorithms_enabled()
+    assert torch.is_deterministic_algorithms_warn_only_enabled()
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"

@@ -67,6 +67,7 @@ def untrained(run: RunConfig, steps_per_epoch: int = 5) -> TrainState:
     """A run's state with drawn weights; a linear path does not start from PCA here."""
     state = build_train_state(run, [3, 32, 32], steps_per_epoch, torch.device("cpu"))
     init_weights(state.model, torch.Generator().manual_seed(0))
+    state.averaged.load_state_dict(state.model.state_dict())
     return state
 
 
