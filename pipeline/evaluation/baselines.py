@@ -33,7 +33,7 @@ def load_baselines(folder: Path, device: torch.device) -> Baselines:
     maps = read_tensors(folder / "mean.safetensors")
     features = read_tensors(folder / "features.safetensors")
     try:
-        reference = ReferenceFeatures(features["test"].to(device), features["train"].to(device))
+        reference = ReferenceFeatures(*(features[s].to(device) for s in ReferenceFeatures._fields))
         return Baselines(metrics, maps["mean"], maps["entropy"], reference)
     except KeyError as error:
         raise UserError(

@@ -11,12 +11,12 @@ from pipeline.config.grid import RunConfig
 from pipeline.config.schema import EvalConfig
 from pipeline.data.images import to_uint8
 from pipeline.data.loader import expected_augmented_image, to_float
-from pipeline.evaluation import collapse, reconstruction
+from pipeline.evaluation import collapse, controls, reconstruction
 from pipeline.evaluation.baselines import Baselines
 from pipeline.evaluation.features import FeatureExtractor, feature_precision
 from pipeline.evaluation.latents import latent_metrics
 from pipeline.evaluation.likelihood import bits_per_dim, iwae_bound
-from pipeline.evaluation.samples import NearestNeighbors, sample_metrics
+from pipeline.evaluation.samples import ImageSets, NearestNeighbors, sample_metrics
 from pipeline.models.posterior import Posterior
 from pipeline.models.vae import VAE
 from pipeline.training.device import resolve_precision
@@ -89,9 +89,12 @@ def evaluate(
         inputs.train_labels[:num_probe_images],
         torch.Generator().manual_seed(config.seed),
     )
-    of_sets, best_prior, neighbors = sample_metrics(
-        encodings.reconstructions, inputs.samples, baselines.features, extractor, config
+    metrics |= controls.control_metrics(model, test_images, config.seed)
+    null_code = controls.null_code_images(
+        model, config.num_feature_images, torch.Generator().manual_seed(config.seed)
     )
+    sets = ImageSets(test_images, encodings.reconstructions, inputs.samples, null_code)
+    of_sets, best_prior, neighbors = sample_metrics(sets, baselines.features, extractor, config)
     return EvalResult(metrics | of_sets, latent_stats(encodings), best_prior, neighbors)
 
 

@@ -88,9 +88,9 @@ def test_it_learns_two_kinds_of_images_and_which_code_means_which() -> None:
     init_weights(decoder, generator())
     optimizer = torch.optim.Adam(decoder.parameters(), lr=3e-3)
     draw = generator()
-    for _ in range(150):
+    for _ in range(300):
         z = torch.randint(0, 2, (64, 1), generator=draw) * 2.0 - 1
-        spread = 0.1 * torch.randn(64, 1, 8, 8, generator=draw)
+        spread = 0.15 * torch.randn(64, 1, 8, 8, generator=draw)
         images = 0.5 + 0.2 * z[:, :, None, None] + spread
         noise = torch.randn(64, 1, 8, 8, generator=draw)
         error = decoder(z, images, noise, torch.randn(64, generator=draw).sigmoid())
@@ -103,5 +103,5 @@ def test_it_learns_two_kinds_of_images_and_which_code_means_which() -> None:
             noise = torch.randn(100, 1, 8, 8, generator=draw)
             drawn = decoder.sample(z, noise)
             assert float(drawn.mean()) == pytest.approx(0.5 + 0.2 * sign, abs=0.03)
-            assert float(drawn.std()) == pytest.approx(0.1, abs=0.03)
+            assert float(drawn.std()) == pytest.approx(0.15, abs=0.04)
             assert float(decoder.mean(z, noise).mean()) == pytest.approx(0.5 + 0.2 * sign, abs=0.04)
