@@ -2,14 +2,28 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from pipeline import UserError
+from pipeline.config.paths import Paths
+from pipeline.config.schema import DataConfig
+from pipeline.data.dataset import Dataset, load_dataset
 
 # The split is the same for every run and for the baselines: it does not follow the run's seed.
 SPLIT_SEED = 20240501
+
+
+def load_split(data: DataConfig, paths: Paths) -> tuple[Dataset, np.ndarray, np.ndarray]:
+    """Open the fetched dataset, with the indices of its training and of its validation images.
+
+    Raises UserError if it is not whole, or has too few images.
+    """
+    dataset = load_dataset(paths.dataset(data.dataset))
+    train_idx, val_idx = train_val_split(len(dataset.train_images), data.val_size, data.train_size)
+    return dataset, train_idx.numpy(), val_idx.numpy()
 
 
 def train_val_split(total: int, val_size: int, train_size: int | None) -> tuple[Tensor, Tensor]:

@@ -4,8 +4,7 @@ import torch
 
 from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
-from pipeline.data.dataset import load_dataset
-from pipeline.data.loader import train_val_split
+from pipeline.data.loader import load_split
 from pipeline.evaluation.baselines import compute_baselines, mean_pixel_entropy
 from pipeline.evaluation.distances import distances
 from pipeline.evaluation.features import extract_features, load_feature_extractor
@@ -19,12 +18,9 @@ def main(config: Config, paths: Paths) -> None:
     from safetensors.torch import save
 
     # Read.
-    dataset = load_dataset(paths.dataset(config.data.dataset))
-    train_idx, _ = train_val_split(
-        len(dataset.train_images), config.data.val_size, config.data.train_size
-    )
+    dataset, train_idx, _ = load_split(config.data, paths)
     device = get_device()
-    train_images = torch.from_numpy(dataset.train_images[train_idx.numpy()]).to(device)
+    train_images = torch.from_numpy(dataset.train_images[train_idx]).to(device)
     test_images = torch.tensor(dataset.test_images[: config.evaluate.num_images], device=device)
 
     # Measure.

@@ -8,9 +8,8 @@ from pipeline import UserError
 from pipeline.config.grid import Config, RunConfig
 from pipeline.config.paths import Paths
 from pipeline.config.run_record import load_run_record
-from pipeline.data.dataset import load_dataset
 from pipeline.data.images import grid_png
-from pipeline.data.loader import train_val_split
+from pipeline.data.loader import load_split
 from pipeline.evaluation.baselines import load_baselines
 from pipeline.evaluation.evaluator import EvalInputs, evaluate
 from pipeline.evaluation.features import load_feature_extractor
@@ -27,12 +26,9 @@ logger = logging.getLogger(__name__)
 @torch.inference_mode()
 def main(run: RunConfig, config: Config, paths: Paths) -> None:
     # Read.
-    dataset = load_dataset(paths.dataset(config.data.dataset))
-    split, _ = train_val_split(
-        len(dataset.train_images), config.data.val_size, config.data.train_size
-    )
+    dataset, split, _ = load_split(config.data, paths)
     count = max(config.evaluate.num_feature_images, config.evaluate.num_probe_images)
-    train_idx = split.numpy()[:count]
+    train_idx = split[:count]
     device, num_images = get_device(), config.evaluate.num_images
     samples = read_tensors(paths.samples(run.name) / "samples.safetensors")
     inputs = EvalInputs(

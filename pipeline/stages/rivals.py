@@ -4,8 +4,7 @@ import torch
 
 from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
-from pipeline.data.dataset import load_dataset
-from pipeline.data.loader import train_val_split
+from pipeline.data.loader import load_split
 from pipeline.evaluation.baselines import load_baselines, load_pca
 from pipeline.evaluation.distances import distances
 from pipeline.evaluation.features import extract_features, load_feature_extractor
@@ -18,17 +17,12 @@ from pipeline.training.device import get_device
 def main(latent_dim: int, config: Config, paths: Paths) -> None:
     # Read.
     device, count = get_device(), config.evaluate.num_feature_images
-    dataset = load_dataset(paths.dataset(config.data.dataset))
-    train_idx, _ = train_val_split(
-        len(dataset.train_images), config.data.val_size, config.data.train_size
-    )
+    dataset, train_idx, _ = load_split(config.data, paths)
     test = dataset.test_images[: config.evaluate.num_images][:count]
     images = {
         "pca": torch.tensor(test, device=device),
         # Training images with the blur of that many components, and nothing else wrong.
-        "blurred_train": torch.from_numpy(dataset.train_images[train_idx.numpy()[:count]]).to(
-            device
-        ),
+        "blurred_train": torch.from_numpy(dataset.train_images[train_idx[:count]]).to(device),
     }
     pca = load_pca(paths.baselines, device)
     reference = load_baselines(paths.baselines, device).features.test

@@ -5,9 +5,8 @@ import torch
 
 from pipeline.config.grid import Config, RunConfig
 from pipeline.config.paths import Paths
-from pipeline.data.dataset import load_dataset
 from pipeline.data.images import grid_png
-from pipeline.data.loader import to_float, train_val_split
+from pipeline.data.loader import load_split, to_float
 from pipeline.models.vae import VAE
 from pipeline.sampling.samplers import decode_to_uint8, interpolate, sample_priors
 from pipeline.storage import atomic
@@ -20,7 +19,7 @@ def main(run: RunConfig, config: Config, paths: Paths) -> None:
 
     device = get_device()
     model = VAE.from_pretrained(paths.model(run.name)).to(device)
-    dataset = load_dataset(paths.dataset(config.data.dataset))
+    dataset, train_idx, _ = load_split(config.data, paths)
     count, steps = config.sample.num_interpolations, config.sample.interpolation_steps
 
     # The same test images for every run, and the same z for every run of one latent size.
@@ -31,10 +30,7 @@ def main(run: RunConfig, config: Config, paths: Paths) -> None:
     between = interpolate(mu, count, steps)
     interpolations = decode_to_uint8(model, between.flatten(0, 1), generator)
 
-    train_idx, _ = train_val_split(
-        len(dataset.train_images), config.data.val_size, config.data.train_size
-    )
-    fit_idx = train_idx.numpy()[: config.sample.num_fit_images]
+    fit_idx = train_idx[: config.sample.num_fit_images]
     fit_images = torch.from_numpy(dataset.train_images[fit_idx]).to(device)
     codes = sample_priors(model, fit_images, config.sample)
     samples = {prior: decode_to_uint8(model, z, generator) for prior, z in codes.items()}

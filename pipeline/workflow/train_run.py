@@ -20,8 +20,7 @@ from pipeline.config.grid import Config, RunConfig
 from pipeline.config.paths import Paths
 from pipeline.config.run_record import RunRecord
 from pipeline.config.system_info import package_versions, system_summary
-from pipeline.data.dataset import load_dataset
-from pipeline.data.loader import train_val_split
+from pipeline.data.loader import load_split
 from pipeline.storage import atomic
 from pipeline.storage.locks import run_lock
 from pipeline.storage.reading import read_json
@@ -92,13 +91,10 @@ def setup(run: RunConfig, config: Config, paths: Paths) -> PreparedRun:
     # How a sum is split over threads decides its rounding: a run's bytes must not depend on what
     # runs beside it.
     torch.set_num_threads(run.train.num_threads)
-    dataset = load_dataset(paths.dataset(run.data.dataset))
-    train_idx, val_idx = train_val_split(
-        len(dataset.train_images), run.data.val_size, run.data.train_size
-    )
+    dataset, train_idx, val_idx = load_split(run.data, paths)
     data = TrainData(
-        torch.from_numpy(dataset.train_images[train_idx.numpy()]).to(device),
-        torch.from_numpy(dataset.train_images[val_idx.numpy()]).to(device),
+        torch.from_numpy(dataset.train_images[train_idx]).to(device),
+        torch.from_numpy(dataset.train_images[val_idx]).to(device),
     )
     image_shape = list(data.train_images.shape[1:])
     steps = steps_per_epoch(len(data.train_images), run)
