@@ -56,7 +56,7 @@ class DataConfig(ConfigModel):
     """Which images a run learns from."""
 
     dataset: Dataset = Field(description="the dataset")
-    val_size: PositiveInt = Field(
+    val_size: SetSize = Field(
         description="training images held out for validation, drawn by a fixed shuffle"
     )
     train_size: PositiveInt | None = Field(

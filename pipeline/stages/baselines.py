@@ -18,9 +18,10 @@ def main(config: Config, paths: Paths) -> None:
     from safetensors.torch import save
 
     # Read.
-    dataset, train_idx, _ = load_split(config.data, paths)
+    dataset, train_idx, val_idx = load_split(config.data, paths)
     device = get_device()
     train_images = torch.from_numpy(dataset.train_images[train_idx]).to(device)
+    val_images = torch.from_numpy(dataset.train_images[val_idx]).to(device)
     test_images = torch.tensor(dataset.test_images[: config.evaluate.num_images], device=device)
 
     # Measure.
@@ -31,6 +32,7 @@ def main(config: Config, paths: Paths) -> None:
     features = {
         "test": extract_features(test_images[:count], extractor),
         "train": extract_features(train_images[:count], extractor),
+        "val": extract_features(val_images[:count], extractor),
     }
     metrics = compute_baselines(pca, test_images)
     metrics |= distances(features["test"], features["train"], "train_vs_test", config.evaluate.seed)

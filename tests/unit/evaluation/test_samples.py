@@ -7,9 +7,16 @@ import pytest
 import torch
 
 from pipeline import UserError
+from pipeline.config.schema import EvalConfig
 from pipeline.evaluation.features import extract_features, load_feature_extractor
-from pipeline.evaluation.samples import ReferenceFeatures, nearest_training_images
+from pipeline.evaluation.samples import (
+    ImageSets,
+    ReferenceFeatures,
+    nearest_training_images,
+    sample_metrics,
+)
 from pipeline.storage.reading import read_tensors
+from pipeline.storage.yaml_io import read_yaml
 
 CPU = torch.device("cpu")
 
@@ -39,10 +46,10 @@ def test_inception_without_its_weights_is_one_clear_line(tmp_path: Path) -> None
 def test_copies_of_training_images_are_noticed() -> None:
     generator = torch.Generator().manual_seed(0)
     train, test, new = torch.randn(3, 200, 16, generator=generator)
-    found = nearest_training_images(train[:50] + 1e-3, ReferenceFeatures(test, train))
+    found = nearest_training_images(train[:50] + 1e-3, ReferenceFeatures(test, train, test))
     assert found.nearest.tolist() == list(range(50))
     assert found.distance_ratio < 0.05
-    novel = nearest_training_images(new, ReferenceFeatures(test, train))
+    novel = nearest_training_images(new, ReferenceFeatures(test, train, test))
     assert novel.distance_ratio == pytest.approx(1, abs=0.1)
 
 
@@ -51,3 +58,30 @@ def test_a_damaged_file_of_samples_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"rubbish")
     with pytest.raises(UserError, match=r"samples\.safetensors cannot be used: .*dvc repro"):
         read_tensors(path)
+
+
+def test_the_best_prior_is_chosen_on_validation_images() -> None:
+    """Of two priors each matches one of two sets; the one of the validation images is taken."""
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(brightness: int) -> torch.Tensor:
+        return brightness + torch.randint(0, 20, (40, 3, 32, 32), generator=generator).byte()
+
+    def brightness(images: torch.Tensor) -> torch.Tensor:
+        return images.float().mean((2, 3))
+
+    sets = ImageSets(
+        test=drawn(200),
+        reconstruction=drawn(200),
+        samples={"normal": drawn(200), "gmm": drawn(100)},
+        null_code=drawn(0)[:1],
+    )
+    reference = ReferenceFeatures(
+        brightness(sets.test), brightness(drawn(200)), brightness(drawn(100))
+    )
+    config = read_yaml(Path("params.yaml"))["evaluate"]
+    metrics, best, _ = sample_metrics(sets, reference, brightness, EvalConfig(**config))
+    assert best == metrics["best_prior"] == "gmm"
+    assert metrics["fd_samples"] == metrics["fd_samples_gmm"] == pytest.approx(3e4, rel=0.01)
+    assert metrics["val_fd_samples_gmm"] < 10 < metrics["val_fd_samples_normal"]
+    assert metrics["fd_null_code"] == pytest.approx(3 * 200**2, rel=0.01)
