@@ -18,7 +18,7 @@ PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro ablation params test test-integration test-stress bench lint format docs ui lock
+.PHONY: help setup demo repro ablation generation params test test-integration test-stress bench lint format docs ui lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,6 +50,9 @@ repro: $(READY)  ## the study that params.yaml describes
 
 ablation: $(READY)  ## every variant at one latent size; its report goes to reports/ablation/
 	@python -m pipeline ablation
+
+generation: $(READY)  ## flows of several rates, for a GPU; their report goes to reports/generation/
+	@python -m pipeline generation
 
 params: $(READY)  ## check params.yaml and list its runs
 	@python -m pipeline params

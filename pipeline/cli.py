@@ -49,6 +49,16 @@ def ablation() -> None:
 
 
 @app.command()
+def generation() -> None:
+    """Train flows of several rates, in .generation/; publish them in reports/generation/."""
+    from pipeline.workflow.workspace import publish_report, run_preset
+
+    published = Paths(ROOT).reports / "generation"
+    publish_report(run_preset(ROOT, "generation"), published)
+    typer.echo(f"The report on generation: {published / 'report.html'}")
+
+
+@app.command()
 def repro(
     jobs: Annotated[
         int | None,
