@@ -2,8 +2,13 @@
 
 With images x in [-1, 1], noise e ~ N(0, I) and x_t = (1 - t) e + t x, the velocity dx_t/dt of the
 flow whose samples are those of p(x|z) is E[x - e | x_t, z] (Lipman et al. 2023, sec. 4; Liu et al.
-2023). The network predicts x, not the velocity, and so need not carry the noise through its width
-(Li & He 2025): velocity = (x - x_t) / (1 - t). Its loss is no likelihood, and none is claimed.
+2023). Were p(x|z) a Gaussian around a linear image l of z, with one variance s^2, it would be
+
+    velocity = ((1 - t) l + (t s^2 - (1 - t)) x_t) / D,    D = (1 - t)^2 + t^2 s^2,
+
+and p(x|z) starts as that: probabilistic PCA. A network adds what it lacks, in units of the standard
+deviation s / sqrt(D) of what is not known at t (as Karras et al. 2022, sec. 5, precondition a
+denoiser around zero). The loss is no likelihood, and none is claimed.
 """
 
 import math
@@ -22,17 +27,17 @@ HEAD_WIDTH = 32
 NUM_FREQUENCIES = 32
 # Evaluations of the network for one image.
 NUM_STEPS = 10
-# Nearer to t = 1 an error of x is not divided by less.
-MIN_TIME_LEFT = 0.05
 
 
 class FlowDecoder(nn.Module):
     """A U-Net on 2x2 patches and one more halving, told t and z.
 
     z comes in three times: with t, scaling and shifting each block (FiLM, Perez et al. 2018); as a
-    map at the lowest resolution; and as a linear image, started from PCA (models/pca.py), that the
-    network sees beside x_t and corrects.
+    map at the lowest resolution; and as the linear image, started from PCA (models/pca.py), that
+    the network sees beside x_t. Buffer `residual_variance`: s^2, of pixels in [-1, 1].
     """
+
+    residual_variance: Tensor
 
     def __init__(
         self, image_shape: tuple[int, ...], latent_dim: int, channels: int, num_blocks: int
@@ -42,6 +47,7 @@ class FlowDecoder(nn.Module):
         self.image_shape = image_shape
         patches, embedding = image_channels * PATCH**2, 4 * channels
         self.map_shape = (2 * channels, height // (2 * PATCH), width // (2 * PATCH))
+        self.register_buffer("residual_variance", torch.ones(()))
         self.linear = nn.Linear(latent_dim, math.prod(image_shape))
         self.embed_time = nn.Linear(2 * NUM_FREQUENCIES, embedding)
         self.embed_z = nn.Linear(latent_dim, embedding)
@@ -68,10 +74,9 @@ class FlowDecoder(nn.Module):
 
         z [B, latent_dim], images [B, C, H, W] in [0, 1], noise [B, C, H, W], time [B] in (0, 1).
         """
-        x, t = 2 * images - 1, time[:, None, None, None]
-        x_t = torch.lerp(noise, x, t)
-        predicted = self._predict(x_t, time, z, self._linear_image(z))
-        return (predicted - x_t) / (1 - t).clamp(min=MIN_TIME_LEFT) - (x - noise)
+        x = 2 * images - 1
+        x_t = torch.lerp(noise, x, time[:, None, None, None])
+        return self._velocity(x_t, time, z, self._linear_image(z)) - (x - noise)
 
     def sample(self, z: Tensor, noise: Tensor, num_steps: int = NUM_STEPS) -> Tensor:
         """Turn noise [B, C, H, W] into samples of p(x|z), [B, C, H, W] in [0, 1]."""
@@ -79,20 +84,31 @@ class FlowDecoder(nn.Module):
 
         def velocity(x_t: Tensor, t: float) -> Tensor:
             time = torch.full_like(z[:, 0], t, dtype=torch.float32)
-            return (self._predict(x_t, time, z, linear_image) - x_t) / (1 - t)
+            return self._velocity(x_t, time, z, linear_image)
 
         return (0.5 + 0.5 * integrate(velocity, noise, num_steps)).clamp(0, 1)
 
     def mean(self, z: Tensor, noise: Tensor) -> Tensor:
-        """Return the mean of p(x|z), [B, C, H, W] in [0, 1]: at t = 0, x_t says nothing of x."""
+        """Return the mean of p(x|z), [B, C, H, W] in [0, 1].
+
+        At t = 0, where x_t is noise [B, C, H, W] alone, the velocity is E[x|z] - noise.
+        """
         time = torch.zeros_like(z[:, 0], dtype=torch.float32)
-        return (0.5 + 0.5 * self._predict(noise, time, z, self._linear_image(z))).clamp(0, 1)
+        mean = noise + self._velocity(noise, time, z, self._linear_image(z))
+        return (0.5 + 0.5 * mean).clamp(0, 1)
 
     def _linear_image(self, z: Tensor) -> Tensor:
         return 2 * linear_fp32(self.linear, z).unflatten(1, self.image_shape) - 1
 
-    def _predict(self, x_t: Tensor, time: Tensor, z: Tensor, linear_image: Tensor) -> Tensor:
-        """Predict x [B, C, H, W] in [-1, 1], float32."""
+    def _velocity(self, x_t: Tensor, time: Tensor, z: Tensor, linear_image: Tensor) -> Tensor:
+        """Return the velocity [B, C, H, W] at x_t, float32."""
+        t, variance = time[:, None, None, None], self.residual_variance
+        scale = (1 - t).square() + t.square() * variance
+        gaussian = ((1 - t) * linear_image + (t * variance - (1 - t)) * x_t) / scale
+        return gaussian + (variance / scale).sqrt() * self._network(x_t, time, z, linear_image)
+
+    def _network(self, x_t: Tensor, time: Tensor, z: Tensor, linear_image: Tensor) -> Tensor:
+        """Return what the Gaussian lacks, [B, C, H, W], float32; zero before training."""
         told = functional.silu(self.embed_time(frequencies(time)) + self.embed_z(z))
         patches = functional.pixel_unshuffle(torch.cat([x_t, linear_image], 1), PATCH)
         h = self.first(patches.contiguous(memory_format=torch.channels_last))
@@ -111,7 +127,7 @@ class FlowDecoder(nn.Module):
         h = torch.cat([self.upsample(h), skip], 1)
         for block in self.high_again:
             h = block(h, told)
-        return linear_image + functional.pixel_shuffle(self.last(h).float(), PATCH)
+        return functional.pixel_shuffle(self.last(h).float(), PATCH)
 
 
 class FiLMBlock(nn.Module):

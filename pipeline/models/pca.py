@@ -52,7 +52,7 @@ def fit_pca(images: Tensor) -> PCA:
 def init_from_pca(model: VAE, pca: PCA) -> None:
     """Set the linear path to the first latent_dim components, and the encoder's convolutions to 0.
 
-    A Gaussian model, whose refiner starts at zero, then is the maximum-likelihood probabilistic PCA
+    The model, whose other parts start at zero, then is the maximum-likelihood probabilistic PCA
     (Tipping & Bishop 1999, eqs. 7-8 and sec. 3.1), its code rotated and scaled so that the prior
     N(0, I) fits.
     """
@@ -78,5 +78,8 @@ def init_from_pca(model: VAE, pca: PCA) -> None:
 
     # Noise: what the other components leave, white.
     model.decoder_logvar.fill_(math.log(float(noise)))
+    if isinstance(decoder, FlowDecoder):
+        # Its pixels are in [-1, 1].
+        decoder.residual_variance.fill_(4 * float(noise))
     if model.noise is not None:
         model.noise.init_white(float(noise))

@@ -27,7 +27,8 @@ def generator() -> torch.Generator:
 
 @pytest.fixture(scope="module")
 def images(small_images: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(small_images)
+    # Small ones: components are found in no time.
+    return torch.from_numpy(small_images[:, :, ::2, ::2].copy())
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def pca(images: torch.Tensor) -> PCA:
 
 def listening(kind: str, pca: PCA) -> VAE:
     """An untrained model that starts as PCA: its images hold their codes."""
-    model = VAE(VAEConfig((3, 32, 32), SIZE, [4, 8], **NETWORKS[kind]))
+    model = VAE(VAEConfig((3, 16, 16), SIZE, [4, 8], **NETWORKS[kind]))
     init_weights(model, generator())
     init_from_pca(model, pca)
     return model.eval().requires_grad_(False)
@@ -96,11 +97,11 @@ def test_a_code_that_says_nothing_has_a_cycle_of_one(pca: PCA, images: torch.Ten
 
 def test_without_a_code_a_flow_draws_and_others_have_one_image(pca: PCA) -> None:
     one = controls.null_code_images(listening("refined", pca), 7, generator())
-    assert one.shape == (1, 3, 32, 32)
-    mean = pca.mean.reshape(1, 3, 32, 32)
+    assert one.shape == (1, 3, 16, 16)
+    mean = pca.mean.reshape(1, 3, 16, 16)
     assert (one / 255 - mean).abs().max() < 1 / 255
     many = controls.null_code_images(deaf("flow", pca), 7, generator())
-    assert many.shape == (7, 3, 32, 32)
+    assert many.shape == (7, 3, 16, 16)
     assert len(torch.unique(many.flatten(1), dim=0)) == 7
 
 

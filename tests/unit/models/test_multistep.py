@@ -1,6 +1,7 @@
 """The sampler of few evaluations against flows whose end is known in closed form."""
 
 import numpy as np
+import pytest
 import torch
 from scipy import optimize, stats
 from torch import Tensor
@@ -34,13 +35,24 @@ def rms_error(start: Tensor, num_steps: int) -> float:
     return float(np.sqrt(np.mean((ends - exact_ends(start)) ** 2)))
 
 
-def test_ten_evaluations_end_where_the_exact_flow_of_a_mixture_does() -> None:
+def test_ten_evaluations_end_near_the_exact_flow_of_a_mixture() -> None:
     start = torch.from_numpy(stats.norm.ppf(np.linspace(0.005, 0.995, 100)))
     errors = {steps: rms_error(start, steps) for steps in (10, 20, 40)}
-    assert errors[10] < 0.01
-    # Of third order: half the step leaves an eighth of the error or less.
-    assert errors[20] < errors[10] / 6
-    assert errors[40] < errors[20] / 6
+    assert errors[10] < 0.02
+    # Of second order: half the step leaves about a quarter of the error.
+    assert errors[20] < errors[10] / 2.5
+    assert errors[40] < errors[20] / 2.5
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.2, 0.1, 0.06])
+def test_ten_evaluations_keep_a_small_variance(scale: float) -> None:
+    """What a good code leaves open of an image is little; a sampler must not blur it away."""
+
+    def velocity(x: Tensor, t: float) -> Tensor:
+        return x * (t * scale**2 - (1 - t)) / ((1 - t) ** 2 + (t * scale) ** 2)
+
+    end = integrate(velocity, torch.ones(1, dtype=torch.double), 10)
+    assert float(end) == pytest.approx(scale, rel=0.03)
 
 
 def test_a_gaussian_flow_is_a_shift_and_a_scale() -> None:
@@ -52,7 +64,7 @@ def test_a_gaussian_flow_is_a_shift_and_a_scale() -> None:
         return (predicted - x) / (1 - t)
 
     ends = integrate(velocity, start, 12)
-    assert torch.allclose(ends, PLACE + SCALE * start, atol=0.01)
+    assert torch.allclose(ends, PLACE + SCALE * start, atol=0.03)
 
 
 def test_each_step_costs_one_evaluation() -> None:
@@ -63,4 +75,4 @@ def test_each_step_costs_one_evaluation() -> None:
         return torch.zeros_like(x)
 
     integrate(velocity, torch.zeros(1), 8)
-    assert times == [step / 8 for step in range(8)]
+    assert times == pytest.approx([1 - (1 - step / 8) ** 1.5 for step in range(8)])
