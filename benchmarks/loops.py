@@ -21,12 +21,13 @@ from pipeline.config.grid import Config, RunConfig, deep_merge
 from pipeline.config.paths import Paths
 from pipeline.config.run_record import RunRecord
 from pipeline.data.dataset import load_dataset
-from pipeline.data.loader import iter_batches
+from pipeline.data.loader import load_batch, shuffled_batches
 from pipeline.models.strided_conv import Downsample, Upsample
 from pipeline.models.vae import VAE, VAEConfig
 from pipeline.storage.yaml_io import read_yaml
 from pipeline.tracking.live_logger import mirror_training
 from pipeline.training.device import get_device
+from pipeline.training.graph import GraphedStep, make_step
 from pipeline.training.state import build_train_state, init_weights_for_run
 from pipeline.training.trainer import train_epoch
 from pipeline.workflow.fingerprint import resolve_run_precision
@@ -67,7 +68,8 @@ def make_run(changes: Changes) -> RunConfig:
 
 def ours(count: int, changes: Changes) -> Losses:
     """Train epoch after epoch as the train stage does; `step` is eager, graph or compile."""
-    if changes.pop("step", "graph") == "compile":
+    kind = changes.pop("step", "graph")
+    if kind == "compile":
         changes["compile"] = "true"
     run, images = make_run(changes), load_images(count).to(get_device())
     torch.set_num_threads(run.train.num_threads)
@@ -75,8 +77,11 @@ def ours(count: int, changes: Changes) -> Losses:
     state = build_train_state(run, list(images.shape[1:]), steps, images.device)
     init_weights_for_run(state, run, images[:NUM_PCA_IMAGES])
     state.model.train()
+    step = make_step(state, run, images)
+    if kind == "eager" and isinstance(step, GraphedStep):
+        step = step.eager
     while True:
-        yield train_epoch(state, run, images, lambda: None)["train_loss"]
+        yield train_epoch(step)["train_loss"]
 
 
 def tracked(count: int, changes: Changes) -> Losses:
@@ -148,8 +153,8 @@ def data_only(count: int, changes: Changes) -> Losses:
     torch.set_num_threads(run.train.num_threads)
     flip, crop_padding = run.train.augment.flip, run.train.augment.crop_padding
     while True:
-        for x in iter_batches(images, run.train.batch_size, flip, crop_padding, generator):
-            last = x
+        for index in shuffled_batches(images, run.train.batch_size, generator):
+            last = load_batch(images, index, flip, crop_padding, generator)
         yield float(last.mean())
 
 

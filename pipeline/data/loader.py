@@ -1,7 +1,5 @@
 """Images in memory to training batches: the split, the augmentation, the order."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -46,13 +44,19 @@ def to_float(images: Tensor) -> Tensor:
     return images.to(torch.float32, memory_format=torch.channels_last).div_(255)
 
 
-def iter_batches(
-    images: Tensor, batch_size: int, flip: bool, crop_padding: int, generator: torch.Generator
-) -> Iterator[Tensor]:
-    """Yield every uint8 image once, in a drawn order, augmented one by one, in [0, 1]."""
-    order = torch.randperm(len(images), generator=generator).to(images.device)
-    for index in order.split(batch_size):
-        yield to_float(augment(images[index], flip, crop_padding, generator))
+def shuffled_batches(
+    images: Tensor, batch_size: int, generator: torch.Generator
+) -> tuple[Tensor, ...]:
+    """Draw an order of images [N, C, H, W]; return its batches of indices, each [B], int64."""
+    order = torch.randperm(len(images), generator=generator, device=generator.device)
+    return order.to(images.device).split(batch_size)
+
+
+def load_batch(
+    images: Tensor, index: Tensor, flip: bool, crop_padding: int, generator: torch.Generator
+) -> Tensor:
+    """Take the uint8 images of an index [B], augmented one by one, in [0, 1]: [B, C, H, W]."""
+    return to_float(augment(images[index], flip, crop_padding, generator))
 
 
 def augment(images: Tensor, flip: bool, crop_padding: int, generator: torch.Generator) -> Tensor:
@@ -61,15 +65,16 @@ def augment(images: Tensor, flip: bool, crop_padding: int, generator: torch.Gene
     uint8 [B, C, H, W] in and out.
     """
     batch, _, height, width = images.shape
+    where = generator.device
     if crop_padding:
         padded = functional.pad(images, [crop_padding] * 4)
-        shifts = torch.randint(2 * crop_padding + 1, (2, batch), generator=generator)
+        shifts = torch.randint(2 * crop_padding + 1, (2, batch), generator=generator, device=where)
         top, left = shifts.to(images.device)
         # Every crop there is: [B, C, tops, lefts, H, W].
         windows = padded.unfold(2, height, 1).unfold(3, width, 1)
         images = windows[torch.arange(batch, device=images.device), :, top, left]
     if flip:
-        flipped = (torch.rand(batch, generator=generator) < 0.5).to(images.device)
+        flipped = (torch.rand(batch, generator=generator, device=where) < 0.5).to(images.device)
         images = torch.where(flipped[:, None, None, None], images.flip(-1), images)
     return images
 

@@ -139,20 +139,26 @@ class VAE(nn.Module):
         return self.to_pixels(self.decode(z))
 
     def draw_noise(self, count: int, generator: torch.Generator) -> Tensor | None:
-        """Draw what `to_images` starts from, [count, C, H, W] on the CPU; None but for a flow."""
+        """Draw what `to_images` starts from, [count, C, H, W]; None but for a flow.
+
+        On the generator's device, as in `draw`.
+        """
         if not isinstance(self.decoder, FlowDecoder):
             return None
-        return torch.randn(count, *self.image_shape, generator=generator)
+        return torch.randn(count, *self.image_shape, generator=generator, device=generator.device)
 
     def draw(self, count: int, generator: torch.Generator) -> Draws:
-        """Draw all that is random in one pass of `count` images, on the CPU.
+        """Draw all that is random in one pass of `count` images, on the generator's device.
 
         A flow's time is logistic-normal: most is learned of the middle (Esser et al. 2024, sec.
         3.1).
         """
-        eps = torch.randn(count, self.latent_dim, generator=generator)
+        where = generator.device
+        eps = torch.randn(count, self.latent_dim, generator=generator, device=where)
         noise = self.draw_noise(count, generator)
-        time = None if noise is None else torch.randn(count, generator=generator).sigmoid()
+        if noise is None:
+            return Draws(eps)
+        time = torch.randn(count, generator=generator, device=where).sigmoid()
         return Draws(eps, noise, time)
 
     def log_scale(self, z: Tensor) -> Tensor | None:

@@ -16,7 +16,8 @@ USAGE = (
     f"or {' | '.join(RUN_STAGES)} and the name of one run, for example original-64-0"
 )
 OUT_OF_MEMORY = (
-    "error: out of memory; lower train.batch_size or model.channels, or close other programs"
+    "error: out of memory; lower train.batch_size or model.channels, or close other programs; "
+    "if it is a GPU that is full, VAE_DEVICE=cpu works without it"
 )
 
 

@@ -18,20 +18,21 @@ def get_device() -> torch.device:
     """Choose the device that VAE_DEVICE names, else CUDA, else Apple's MPS, else the CPU.
 
     Raises UserError if VAE_DEVICE is no device's name. A device that is not there is said once, and
-    the work goes on on the CPU. On CUDA, PyTorch is told to repeat itself byte for byte.
+    the work goes on on the CPU; of several GPUs that nobody chose from, the first is taken, and the
+    choice is said. On CUDA, PyTorch is told to repeat itself byte for byte.
     """
-    device = _choose(os.environ.get(DEVICE_VARIABLE))
-    if device.type == "cuda":
-        _sum_in_fixed_order()
-    return device
+    return _choose(os.environ.get(DEVICE_VARIABLE))
 
 
 @cache
 def _choose(name: str | None) -> torch.device:
-    if not name:
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    device = _named(name) if name else _best()
+    if device.type == "cuda":
+        fix_order_of_sums(warn_only=True)
+    return device
+
+
+def _named(name: str) -> torch.device:
     device = _parse(name)
     if problem := _unusable(device):
         logger.warning("%s is %s, but %s; going on on the CPU", DEVICE_VARIABLE, name, problem)
@@ -39,15 +40,36 @@ def _choose(name: str | None) -> torch.device:
     return device
 
 
-def _sum_in_fixed_order() -> None:
+def _best() -> torch.device:
+    if torch.cuda.is_available():
+        if (count := torch.cuda.device_count()) > 1:
+            logger.info(
+                "Working on the first of %d GPUs; %s=cuda:1 names the second, and so on",
+                count,
+                DEVICE_VARIABLE,
+            )
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    if "CUDA_VISIBLE_DEVICES" in os.environ and torch.version.cuda:
+        logger.warning("%s; going on on the CPU", _unusable(torch.device("cuda")))
+    return torch.device("cpu")
+
+
+def fix_order_of_sums(warn_only: bool) -> None:
     """Let CUDA use no algorithm whose sums depend on which thread comes first.
 
-    What has no other algorithm warns by its name and goes on. cuDNN's benchmark stays off: it would
-    choose by the clock.
+    What has no other algorithm raises RuntimeError, or with `warn_only` is named in a warning.
+    Attention's gradient has one, and takes it only if warnings are not enough. cuDNN's benchmark
+    stays off: it would choose by the clock.
     """
     # Read when cuBLAS starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    if warn_only:
+        torch.set_deterministic_debug_mode("warn")
+    else:
+        # Of the compiler, too, which it imports in a second or two.
+        torch.use_deterministic_algorithms(True)
     # Its other effect is to fill what torch.empty makes, which nobody reads before writing it.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 

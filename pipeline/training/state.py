@@ -96,12 +96,22 @@ def make_train_state(
         ema_decay=0.0 if half_life is None else 0.5 ** (1 / (half_life * total)),
         optimizer=optimizer,
         lr_scheduler=make_lr_scheduler(optimizer, train, steps_per_epoch),
-        generator=torch.Generator().manual_seed(seed),
+        generator=torch.Generator(generator_device(model, dist)).manual_seed(seed),
         forward=dist.wrap_ddp(torch.compile(model) if train.compile else model),
         dist=dist,
         parameters=[p for name, p in named if not name.startswith(NOISE_PREFIX)],
         noise_parameters=[p for name, p in named if name.startswith(NOISE_PREFIX)],
     )
+
+
+def generator_device(model: VAE, dist: DistributedContext) -> torch.device:
+    """Choose where a training draws: on the GPU that trains alone, so that none waits for numbers.
+
+    Several processes must draw the same, whatever their GPUs.
+    """
+    device = model.decoder_logvar.device
+    alone_on_gpu = device.type == "cuda" and dist.world_size == 1
+    return device if alone_on_gpu else torch.device("cpu")
 
 
 def make_lr_scheduler(

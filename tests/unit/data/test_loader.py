@@ -32,14 +32,22 @@ def test_an_epoch_has_every_image_once_in_an_order_of_the_generator(
     small_images: np.ndarray,
 ) -> None:
     images = torch.from_numpy(small_images)
-    epoch = list(loader.iter_batches(images, 64, False, 0, generator()))
-    assert [len(batch) for batch in epoch] == [64, 64, 64, 64, 44]
-    seen = torch.cat(epoch).mul(255).round().to(torch.uint8)
-    assert sorted(seen.flatten(1).sum(1).tolist()) == sorted(images.flatten(1).sum(1).tolist())
-    again = torch.cat(list(loader.iter_batches(images, 64, False, 0, generator())))
-    other = torch.cat(list(loader.iter_batches(images, 64, False, 0, generator(1))))
-    assert torch.equal(again, torch.cat(epoch))
-    assert not torch.equal(other, again)
+    epoch = loader.shuffled_batches(images, 64, generator())
+    assert [len(index) for index in epoch] == [64, 64, 64, 64, 44]
+    assert torch.cat(epoch).sort().values.tolist() == list(range(300))
+    assert torch.equal(
+        torch.cat(loader.shuffled_batches(images, 64, generator())), torch.cat(epoch)
+    )
+    assert not torch.equal(
+        torch.cat(loader.shuffled_batches(images, 64, generator(1))), torch.cat(epoch)
+    )
+
+
+def test_a_batch_has_the_images_of_its_index_in_0_to_1(small_images: np.ndarray) -> None:
+    images, index = torch.from_numpy(small_images), torch.tensor([7, 0, 299])
+    batch = loader.load_batch(images, index, False, 0, generator())
+    assert batch.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(batch, images[index] / 255)
 
 
 def test_each_image_is_one_of_torchvisions_crops_and_they_differ(small_images: np.ndarray) -> None:

@@ -54,6 +54,7 @@ def choose_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The choice is made once a process: forget it before and after each test."""
     monkeypatch.setattr(os, "environ", dict(os.environ))
     monkeypatch.delenv("VAE_DEVICE", raising=False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     device._choose.cache_clear()
     yield
     device._choose.cache_clear()
@@ -74,6 +75,38 @@ def test_a_named_device_that_is_not_there_is_said_and_the_work_goes_on(
     assert f"VAE_DEVICE is {name}" in line
     assert missing in line
     assert "going on on the CPU" in line
+
+
+@pytest.mark.parametrize("visible", ["", "7"])
+def test_a_gpu_that_is_hidden_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, visible: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    assert get_device().type == "cpu"
+    assert not caplog.messages, "nobody hid one"
+    device._choose.cache_clear()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert get_device().type == "cpu"
+    assert get_device().type == "cpu"
+    (line,) = caplog.messages
+    assert line == (
+        f"PyTorch sees no GPU (CUDA_VISIBLE_DEVICES is {visible!r}); going on on the CPU"
+    )
+
+
+def test_of_several_gpus_the_first_is_taken_and_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    with caplog.at_level("INFO"):
+        assert get_device() == torch.device("cuda")
+    (line,) = caplog.messages
+    assert "first of 4 GPUs" in line
+    assert "VAE_DEVICE=cuda:1" in line
 
 
 def test_a_card_beyond_those_there_are_is_said(
