@@ -69,11 +69,9 @@ def describe_folder(config: Config, paths: Paths) -> str:
     total = len(list_folder(folder, config.data).images)
     num_test = config.data.num_test_images(total)
     val_size, train_size = config.data.split_sizes(total - num_test)
+    side = config.data.image_size
     for run in config.runs:
-        try:
-            run.require_images(train_size or 0)
-        except ValueError as error:
-            raise UserError(f"params.yaml: {error}") from None
+        run.require_fit(train_size or 0, (3, side, side))
     return (
         f"{folder}: {total} images, if none is damaged, of which {num_test} test, {val_size} "
         f"validate and {train_size} train"
