@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline import UserError, foreign_python, start_logging
+from pipeline.config.data import FOLDER
 from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
 
@@ -27,6 +28,10 @@ def params() -> None:
     names = ", ".join(run.name for run in runs)
     noun = "run" if len(runs) == 1 else "runs"
     typer.echo(f"params.yaml is valid: {len(runs)} {noun}: {names}")
+    if config.data.dataset == FOLDER:
+        from pipeline.workflow.own_folder import describe_folder
+
+        typer.echo(describe_folder(config, Paths(ROOT)))
 
 
 @app.command()
@@ -100,10 +105,14 @@ def train(
 def plan() -> None:
     """Say what `dvc repro` would run now, why, and how long it takes."""
     from pipeline.workflow import plan as planning
+    from pipeline.workflow.own_folder import folder_changes
 
-    statuses = planning.plan(load_config(ROOT / "params.yaml"), Paths(ROOT))
+    config, paths = load_config(ROOT / "params.yaml"), Paths(ROOT)
+    statuses = planning.plan(config, paths)
     for line in planning.format_plan(statuses):
         typer.echo(line)
+    if reason := folder_changes(config, paths):
+        typer.echo(f"{reason}: `make repro` reads it again, `dvc repro` does not see it")
 
 
 @app.command()

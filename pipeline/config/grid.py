@@ -1,16 +1,17 @@
 """The whole of params.yaml, and the grid of runs it describes."""
 
 import copy
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import model_validator
 
 from pipeline import UserError
+from pipeline.config.data import DataConfig, DownloadConfig
 from pipeline.config.recipe import LossConfig, ModelConfig, RecipeConfig, TrainConfig
 from pipeline.config.schema import (
     ConfigModel,
-    DataConfig,
-    DownloadConfig,
     EvalConfig,
     GridConfig,
     Name,
@@ -19,7 +20,7 @@ from pipeline.config.schema import (
     TrackingConfig,
 )
 
-# Pixel-channels of an image as it is stored; digits are padded to 32x32.
+# Pixel-channels of an image as it is stored, where they are known; digits are padded to 32x32.
 NUM_DIMS = dict.fromkeys(("cifar10", "cifar100", "svhn"), 3 * 32 * 32)
 NUM_DIMS |= dict.fromkeys(("mnist", "fashion_mnist"), 32 * 32)
 
@@ -34,29 +35,57 @@ class RunConfig(RecipeConfig):
     @model_validator(mode="after")
     def _batches_fit(self) -> "RunConfig":
         total, batch_size = self.data.num_train_images, self.train.batch_size
+        if total is None:
+            return self
         if batch_size > total:
             raise ValueError(
                 f"train.batch_size is {batch_size}, but an epoch has {total} images; "
                 f"allowed: 1 to {total}"
             )
-        last = total % batch_size or batch_size
+        self.require_shares(total)
+        return self
+
+    @model_validator(mode="after")
+    def _components_exist(self) -> "RunConfig":
+        if self.data.dataset in NUM_DIMS:
+            self.require_components(NUM_DIMS[self.data.dataset])
+        return self
+
+    def require_shares(self, total: int) -> None:
+        """Raise ValueError if an epoch of `total` images ends with too few for all processes."""
+        last = total % self.train.batch_size or self.train.batch_size
         if self.train.world_size > last:
             raise ValueError(
                 f"train.world_size is {self.train.world_size}, but an epoch's last batch has "
                 f"{last} images to share; allowed: 1 to {last}"
             )
-        return self
 
-    @model_validator(mode="after")
-    def _components_exist(self) -> "RunConfig":
-        limit = NUM_DIMS[self.data.dataset]
+    def require_components(self, limit: int) -> None:
+        """Raise ValueError if images of `limit` pixel-channels have too few for the latent size."""
         if (self.model.refiner_channels or self.model.flow_channels) and self.latent_dim > limit:
             raise ValueError(
                 f"grid.latent_dims has {self.latent_dim}, but {self.variant} starts from principal "
                 f"components, of which images of {self.data.dataset} have {limit}; allowed for it: "
                 f"1 to {limit}, or model.refiner_channels and flow_channels null"
             )
-        return self
+
+    def require_fit(self, count: int, image_shape: Sequence[int]) -> None:
+        """Raise UserError unless the run can learn from `count` images [C, H, W] as they are.
+
+        Of a known dataset its size says so beforehand; of a folder only what was read of it.
+        """
+        if image_shape[-1] != self.data.image_size:
+            raise UserError(
+                f"data.image_size is {self.data.image_size}, but data/{self.data.dataset} has "
+                f"images of {image_shape[-1]} pixels: `dvc repro fetch` makes it again (a variant "
+                "cannot have another size)"
+            )
+        try:
+            self.require_enough(count)
+            self.require_shares(count)
+            self.require_components(math.prod(image_shape))
+        except ValueError as error:
+            raise UserError(f"params.yaml: {error}") from None
 
     @property
     def name(self) -> str:

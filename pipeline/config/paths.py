@@ -108,6 +108,11 @@ class Paths:
         """How long a stage took last time."""
         return self.checkpoints / "durations" / f"{stage}.json"
 
+    @property
+    def folder_state(self) -> Path:
+        """What the folder of one's own images was when it was read."""
+        return self.checkpoints / "folder.json"
+
     def lock(self, fingerprint: str) -> Path:
         """Held by the process that trains this run."""
         return self.checkpoint_dir(fingerprint) / "lock"

@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from pipeline.config.data import DataConfig
 from pipeline.config.schema import (
     MIN_SET_SIZE,
     ConfigModel,
-    DataConfig,
     Fraction,
     PositiveFloat,
     PositiveInt,
@@ -137,11 +137,15 @@ class RecipeConfig(ConfigModel):
                 f"{self.model.refiner_channels}; allowed: the likelihood flow with flow_channels "
                 "a number and refiner_channels null, or any other with flow_channels null"
             )
-        total = self.data.num_train_images
+        if (total := self.data.num_train_images) is not None:
+            self.require_enough(total)
+        return self
+
+    def require_enough(self, total: int) -> None:
+        """Raise ValueError unless `total` training images are enough to learn from."""
         if total < MIN_SET_SIZE:
             raise ValueError(
                 f"data.val_size is {self.data.val_size} and data.train_size "
                 f"{self.data.train_size}, which leaves {total} training images; allowed: at least "
                 f"{MIN_SET_SIZE}, since what is learned and measured of fewer means nothing"
             )
-        return self

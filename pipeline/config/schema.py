@@ -1,6 +1,6 @@
 """The sections of params.yaml, typed: what each key means and what it may be."""
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -11,7 +11,6 @@ PositiveInt = Annotated[int, Field(gt=0, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 # Arithmetic on a grid of runs needs finite numbers; YAML can spell .nan and .inf.
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Dataset = Literal["cifar10", "cifar100", "svhn", "mnist", "fashion_mnist"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 # Distances look at 5 neighbors of each image, a probe at several classes.
 MIN_SET_SIZE = 20
@@ -20,10 +19,6 @@ SetSize = Annotated[int, Field(ge=MIN_SET_SIZE, strict=True)]
 # Where codes come from, and the sets of images that are compared with the test images.
 PRIORS = ("normal", "gmm", "two_stage")
 IMAGE_SETS = ("reconstruction", *(f"samples_{prior}" for prior in PRIORS))
-
-# Training images in each dataset: the bound of `val_size`, `train_size` and `batch_size`.
-SIZES = (50_000, 50_000, 73_257, 60_000, 60_000)
-NUM_TRAIN_IMAGES = dict(zip(get_args(Dataset), SIZES, strict=True))
 
 
 class ConfigModel(BaseModel):
@@ -50,47 +45,6 @@ class GridConfig(ConfigModel):
             if repeated := sorted({str(v) for v in values if values.count(v) > 1}):
                 raise ValueError(f"{key} repeats {', '.join(repeated)}; list each value once")
         return self
-
-
-class DataConfig(ConfigModel):
-    """Which images a run learns from."""
-
-    dataset: Dataset = Field(description="the dataset")
-    val_size: SetSize = Field(
-        description="training images held out for validation, drawn by a fixed shuffle"
-    )
-    train_size: PositiveInt | None = Field(
-        description="use only this many of the remaining training images; null: all"
-    )
-
-    @model_validator(mode="after")
-    def _fits(self) -> "DataConfig":
-        total = NUM_TRAIN_IMAGES[self.dataset]
-        if self.val_size >= total:
-            raise ValueError(
-                f"val_size is {self.val_size}, but {self.dataset} has {total} training images; "
-                f"allowed: 1 to {total - 1}"
-            )
-        left = total - self.val_size
-        if self.train_size is not None and self.train_size > left:
-            raise ValueError(
-                f"train_size is {self.train_size}, but {left} are left "
-                f"after {self.val_size} for validation; allowed: null or 1 to {left}"
-            )
-        return self
-
-    @property
-    def num_train_images(self) -> int:
-        """How many images an epoch sees at most (a smaller local copy may hold fewer)."""
-        return self.train_size or NUM_TRAIN_IMAGES[self.dataset] - self.val_size
-
-
-class DownloadConfig(ConfigModel):
-    """Where a dataset is read from; verified images are the same wherever they came from."""
-
-    source: str | None = Field(
-        description="a local archive or folder (from `~` or the project's root); null: download"
-    )
 
 
 class SampleConfig(ConfigModel):

@@ -1,5 +1,6 @@
 """A fetched dataset: uint8 arrays to `data/<dataset>/` and back."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,11 @@ PARTS = ("train_images", "train_labels", "test_images", "test_labels")
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images uint8 [N, C, 32, 32], C = 3 or 1; labels uint8 [N]; the SHA-256 of all four arrays."""
+    """Images uint8 [N, C, H, W], C = 3 or 1; labels, integers [N]; the SHA-256 of all four arrays.
+
+    H = W = 32, or what data.image_size makes of a folder's images. Where there are no classes, all
+    labels are 0.
+    """
 
     name: str
     train_images: np.ndarray
@@ -22,6 +27,14 @@ class Dataset:
     test_images: np.ndarray
     test_labels: np.ndarray
     sha256: str
+
+    @classmethod
+    def of_arrays(cls, name: str, *arrays: np.ndarray) -> "Dataset":
+        """Name the four arrays, in the order of PARTS, with their digest."""
+        digest = hashlib.sha256()
+        for array in arrays:
+            digest.update(np.ascontiguousarray(array).data)
+        return cls(name, *arrays, sha256=digest.hexdigest())
 
 
 def save_dataset(dataset: Dataset, path: Path) -> None:

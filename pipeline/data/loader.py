@@ -6,8 +6,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline import UserError
+from pipeline.config.data import DataConfig
 from pipeline.config.paths import Paths
-from pipeline.config.schema import DataConfig
 from pipeline.data.dataset import Dataset, load_dataset
 
 # The split is the same for every run and for the baselines: it does not follow the run's seed.
@@ -20,7 +20,8 @@ def load_split(data: DataConfig, paths: Paths) -> tuple[Dataset, np.ndarray, np.
     Raises UserError if it is not whole, or has too few images.
     """
     dataset = load_dataset(paths.dataset(data.dataset))
-    train_idx, val_idx = train_val_split(len(dataset.train_images), data.val_size, data.train_size)
+    total = len(dataset.train_images)
+    train_idx, val_idx = train_val_split(total, *data.split_sizes(total))
     return dataset, train_idx.numpy(), val_idx.numpy()
 
 

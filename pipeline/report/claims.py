@@ -11,6 +11,8 @@ from pipeline.report.tables import Column, RunTable, Table
 
 # The variant that repeats the source report's recipe.
 SOURCE_RECIPE = "original"
+# What the source report trained on: its losses and claims are of these images alone.
+SOURCE_DATASET = "cifar10"
 REPRODUCTION = (
     Column("latent_dim", _("latent size"), digits=0),
     Column("published_loss", _("published loss")),
@@ -146,6 +148,11 @@ def nothing_to_compare() -> Message:
         "The study has no `{variant}` run of a published latent size to compare with.",
         variant=SOURCE_RECIPE,
     )
+
+
+def other_images() -> Message:
+    """Say that what was published is of other images."""
+    return _("The source report trained on CIFAR-10: its losses say nothing of other images.")
 
 
 def _share_collapsed(variant: str, share: float) -> Message:

@@ -3,7 +3,13 @@
 from typing import Any
 
 from pipeline.report import method
-from pipeline.report.claims import nothing_to_compare, reproduction_intro, reproduction_table
+from pipeline.report.claims import (
+    SOURCE_DATASET,
+    nothing_to_compare,
+    other_images,
+    reproduction_intro,
+    reproduction_table,
+)
 from pipeline.report.comparison import (
     compare_to_baseline,
     comparison_intro,
@@ -30,7 +36,7 @@ def build_context(study: StudyResults) -> dict[str, Any]:
     return {
         "title": method.title(study),
         "grid": method.grid(params),
-        "answers": answers(summary, study.baselines, params.report.baseline),
+        "answers": answers(summary, study.baselines, params.report.baseline, params.data.dataset),
         "runs": runs,
         "fold": fold(summary),
         "pictures": study.pictures,
@@ -65,7 +71,9 @@ def comparison_context(study: StudyResults) -> dict[str, Any] | None:
 
 
 def reproduction_context(study: StudyResults) -> dict[str, Any]:
-    """Set the source report's losses against this study's."""
+    """Set the source report's losses against this study's, where it is of the same images."""
+    if study.params.data.dataset != SOURCE_DATASET:
+        return {"table": None, "nothing": other_images()}
     return {
         "table": reproduction_table(study.summary, study.published),
         "intro": reproduction_intro(study.summary, study.published),

@@ -1,7 +1,7 @@
 """How the numbers were measured, with the study's own settings in the sentences."""
 
 from pipeline.config.grid import Config
-from pipeline.report.i18n import Message, _, _n
+from pipeline.report.i18n import NOTHING, Message, _, _n
 from pipeline.report.results import StudyResults
 
 DATASETS = {
@@ -10,6 +10,7 @@ DATASETS = {
     "svhn": "SVHN",
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
+    "folder": _("own images"),
 }
 
 
@@ -37,7 +38,9 @@ def grid(params: Config) -> Message:
 def method(study: StudyResults) -> dict[str, Message]:
     """Return a paragraph each on images and collapse, on features, and on likelihood."""
     return {
-        "latents": _images(study),
+        "latents": Message(
+            "{images}{probe}", {"images": _images(study), "probe": _missing_probe(study)}
+        ),
         "generation": _features(study),
         "quality": _likelihood(study.params),
     }
@@ -91,6 +94,13 @@ def _images(study: StudyResults) -> Message:
         perfect=study.baselines["bce_perfect"],
         threshold=study.params.evaluate.active_threshold,
     )
+
+
+def _missing_probe(study: StudyResults) -> Message:
+    """Say why there is no linear probe, where there is none."""
+    if "probe_accuracy" in study.summary and study.summary["probe_accuracy"].notna().any():
+        return NOTHING
+    return _(" There is no linear probe: the images have no labels, or all have the same one.")
 
 
 def _features(study: StudyResults) -> Message:

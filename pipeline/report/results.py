@@ -116,15 +116,17 @@ def load_results(reports: Path) -> StudyResults:
     """
     folder = reports / "results"
     summary = read_csv(reports / "summary.csv").set_index("run", drop=False)
+    params = load_config(folder / "params.yaml")
+    side = params.data.image_size
     return StudyResults(
-        load_config(folder / "params.yaml"),
+        params,
         summary,
         read_csv(folder / "history.csv"),
         read_csv(folder / "latent_stats.csv"),
         read_json(folder / "baselines.json"),
         read_csv(PUBLISHED),
         {
-            run: {kind: read_grid(folder / run / f"{kind}.png") for kind in PICTURES}
+            run: {kind: read_grid(folder / run / f"{kind}.png", side) for kind in PICTURES}
             for run in summary.index
         },
         read_json(folder / "made_with.json"),
@@ -166,7 +168,8 @@ def _pictures(run: RunConfig, paths: Paths, num_images: int, epochs: int) -> dic
     files = {kind: paths.samples(run.name) / f"{kind}.png" for kind in SAMPLED}
     files["nearest_neighbors"] = paths.nearest_neighbors(run.name)
     files["snapshots"] = paths.model(run.name) / "snapshots.png"
-    pictures = {kind: read_grid(path)[:, :num_images] for kind, path in files.items()}
+    side = run.data.image_size
+    pictures = {kind: read_grid(path, side)[:, :num_images] for kind, path in files.items()}
     # The first row is the images themselves, then one for each epoch.
     pictures["snapshots"] = pictures["snapshots"][[0, *snapshot_epochs(epochs)]]
     return pictures

@@ -19,6 +19,8 @@ GAUSSIAN = _("Gaussian without latents")
 PCA = _("PCA")
 BLURRED = _("blurred training images")
 TRAINING_IMAGES = _("training images")
+# Bits that a pixel-channel costs whoever knows nothing of images.
+GUESSING = 8.0
 # Of the rivals that are sets of images: key in baselines.json, name, and whose column it is in.
 RIVAL_SETS = (
     ("fd_pca", PCA, "fd_reconstruction"),
@@ -66,6 +68,15 @@ def likelihood_against_gaussian(summary: pd.DataFrame, baselines: dict[str, Any]
     scored = without_collapse(summary).dropna(subset=["bits_per_dim"])
     if level is None or scored.empty:
         return []
+    if level > GUESSING:
+        return [
+            _(
+                "A Gaussian without latents needs {gaussian:.1f} bits/dim here, more than the 8 of "
+                "guessing: it is fitted to too few images, and to beat it says nothing of the "
+                "runs.",
+                gaussian=level,
+            )
+        ]
     cells = scored.groupby(["variant", "latent_dim"], sort=False)["bits_per_dim"]
     bits = (cells.mean() + 2 * cells.std().fillna(0.0)).sort_values()
     means = cells.mean()

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from pipeline.report.claims import published_claims
+from pipeline.report.claims import SOURCE_DATASET, published_claims
 from pipeline.report.comparison import compare_to_baseline, summarize_gains
 from pipeline.report.conclusions import recommendation, size_effect
 from pipeline.report.diagnosis import collapse_of_all
@@ -26,9 +26,13 @@ class Answer(NamedTuple):
 
 
 def answers(
-    summary: pd.DataFrame, baselines: dict[str, Any], baseline: str | None = None
+    summary: pd.DataFrame,
+    baselines: dict[str, Any],
+    baseline: str | None = None,
+    dataset: str = SOURCE_DATASET,
 ) -> list[Answer]:
     """Answer every question that the study has numbers for."""
+    claims = published_claims(summary) if dataset == SOURCE_DATASET else []
     if summary["latent_dim"].nunique() > 1:
         reconstruction = _("Which latent size for reconstruction?")
         generation = _("Which latent size for generation?")
@@ -41,7 +45,7 @@ def answers(
         Answer(_("What collapsed, and how is that known?"), collapse_of_all(summary), "latents"),
         Answer(
             _("What did the source report get wrong?"),
-            [claim.sentence for claim in published_claims(summary)],
+            [claim.sentence for claim in claims],
             "published",
         ),
         Answer(

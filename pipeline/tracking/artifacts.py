@@ -54,7 +54,8 @@ def log_artifacts(
     if paths.metrics(name).exists():
         results = read_json(paths.metrics(name)) | _total_times(record)
         added += _log_results(client, run_id, results, step=len(history))
-    added += _log_snapshots(client, run_id, paths.model(name) / "snapshots.png")
+    snapshots = read_grid(paths.model(name) / "snapshots.png", record.run.data.image_size)
+    added += _log_snapshots(client, run_id, snapshots)
     added += _log_lock(client, run_id, dvc_lock.of_run(locked, name))
     with tempfile.TemporaryDirectory() as folder:
         curves = _draw_curves(history, name, Path(folder) / "loss_curves.png")
@@ -121,12 +122,15 @@ def _total_times(record: RunRecord) -> dict[str, float]:
     return {key: sum(timing[each]) for key, each in keys.items() if each in timing}
 
 
-def _log_snapshots(client: "MlflowClient", run_id: str, path: Path) -> int:
-    """Log validation images above their reconstructions, for every epoch that the store lacks."""
+def _log_snapshots(client: "MlflowClient", run_id: str, rows: np.ndarray) -> int:
+    """Log validation images above their reconstructions, for every epoch that the store lacks.
+
+    `rows` uint8 [1 + epochs, N, C, H, W] are the images, then what each epoch made of them.
+    """
     items = client.list_artifacts(run_id, "images")
     steps = [re.search(r"[+%]step[+%](\d+)[+%]", item.path) for item in items]
     logged = {int(step[1]) for step in steps if step}
-    originals, *epochs = read_grid(path)
+    originals, *epochs = rows
     missing = [(step, row) for step, row in enumerate(epochs, start=1) if step not in logged]
     for step, row in missing:
         picture = make_grid(np.stack([originals, row]))

@@ -14,6 +14,7 @@ from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
 from pipeline.workflow.dvc_command import run_dvc
 from pipeline.workflow.lock_repair import repair_dvc_lock
+from pipeline.workflow.own_folder import folder_changes
 from pipeline.workflow.parallel import check_scheduler, train_in_parallel
 from pipeline.workflow.plan import plan
 from pipeline.workflow.repository import tell_dvc_of_git
@@ -38,6 +39,9 @@ def repro(paths: Paths, jobs: int | None = None, scheduler: str | None = None) -
     # Dask changes this process's environment (OMP_NUM_THREADS): DVC's stages must not see that.
     environment = dict(os.environ)
     run_dvc(paths.root, "repro", "fetch")
+    if reason := folder_changes(config, paths):
+        logger.info("%s: it is read again", reason)
+        run_dvc(paths.root, "repro", "--force", "--single-item", "fetch")
     runs = stale_runs(paths, config)
     reasons = {}
     if runs:

@@ -92,6 +92,7 @@ def setup(run: RunConfig, config: Config, paths: Paths) -> PreparedRun:
     # runs beside it.
     torch.set_num_threads(run.train.num_threads)
     dataset, train_idx, val_idx = load_split(run.data, paths)
+    run.require_fit(len(train_idx), dataset.train_images.shape[1:])
     data = TrainData(
         torch.from_numpy(dataset.train_images[train_idx]).to(device),
         torch.from_numpy(dataset.train_images[val_idx]).to(device),

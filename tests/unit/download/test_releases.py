@@ -32,7 +32,9 @@ def records(labels: np.ndarray, pixels: np.ndarray) -> bytes:
     return np.concatenate([labels[:, None], pixels], axis=1).tobytes()
 
 
-def python2_pickle(labels: np.ndarray, pixels: np.ndarray) -> bytes:
+def python2_pickle(
+    labels: np.ndarray, pixels: np.ndarray, key: bytes = b"labels", by_columns: bool = False
+) -> bytes:
     """What Python 2 wrote: protocol 2, strings of bytes; instruction by instruction."""
 
     def short(word: bytes) -> bytes:
@@ -43,13 +45,17 @@ def python2_pickle(labels: np.ndarray, pixels: np.ndarray) -> bytes:
         b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85" + short(b"b") + b"\x87R"
         b"(K\x01" + b"M" + struct.pack("<H", COUNT) + b"M\x00\x0c\x86"
         b"cnumpy\ndtype\n" + short(b"u1") + b"K\x00K\x01\x87R(K\x03" + short(b"|") + b"NNN"
-        b"J\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89"
-        b"T" + struct.pack("<i", pixels.nbytes) + pixels.tobytes() + b"tb"
+        b"J\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+        + (b"\x88" if by_columns else b"\x89")
+        + b"T"
+        + struct.pack("<i", pixels.nbytes)
+        + pixels.tobytes("F" if by_columns else "C")
+        + b"tb"
     )
     return (
         b"\x80\x02}("
         + (short(b"batch_label") + short(b"training batch 1 of 5"))
-        + (short(b"labels") + b"](" + numbers + b"e")
+        + (short(key) + b"](" + numbers + b"e")
         + (short(b"data") + array)
         + (short(b"filenames") + b"](" + short(b"a.png") * 3 + b"e")
         + b"u."
@@ -136,16 +142,73 @@ def test_a_folder_of_something_else_says_what_is_wanted(tmp_path: Path) -> None:
         archives.cifar10_files(tmp_path)
 
 
-def test_cifar100_says_which_release_it_wants_and_why(tmp_path: Path) -> None:
-    folder = tmp_path / "cifar-100-python"
-    folder.mkdir()
-    for name in ("train", "test", "meta"):
-        (folder / name).write_bytes(b"pickled")
-    archive = packed(folder, tmp_path / "cifar-100-python.tar.gz")
-    for path in (folder, tmp_path, archive):
-        with pytest.raises(UserError, match="Python release, whose pickles are not loaded") as e:
-            sources.fetch("cifar100", str(path))
-        assert "cifar-100-binary.tar.gz" in str(e.value)
+def cifar100_python(folder: Path, monkeypatch: pytest.MonkeyPatch, by_columns: bool) -> Path:
+    """CIFAR-100's Python release of few images, whose checksums count as the official ones."""
+    release = folder / "cifar-100-python"
+    release.mkdir(parents=True)
+    official = {}
+    for seed, name in enumerate(("train", "test")):
+        content = python2_pickle(*batch(seed), b"fine_labels", by_columns)
+        (release / name).write_bytes(content)
+        official[name] = (hashlib.md5(content, usedforsecurity=False).hexdigest(), COUNT)
+    (release / "meta").write_bytes(b"never read")
+    monkeypatch.setattr(sources, "CIFAR100_PYTHON", official)
+    return release
+
+
+@pytest.mark.parametrize("by_columns", [False, True])
+def test_cifar100s_python_release_is_read_as_torchvision_keeps_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_columns: bool
+) -> None:
+    root = tmp_path / "root"
+    release = cifar100_python(root, monkeypatch, by_columns)
+    archive = packed(release, tmp_path / "cifar-100-python.tar.gz")
+    loaded = pickle.loads((release / "test").read_bytes(), encoding="latin1")
+    for path in (root, release, archive, tmp_path):
+        dataset = sources.fetch("cifar100", str(path))
+        assert dataset.test_labels.tolist() == loaded["fine_labels"]
+        assert (dataset.test_images.reshape(COUNT, -1) == loaded["data"]).all()
+        assert (dataset.train_images.reshape(COUNT, -1) == batch(0)[1]).all()
+
+
+def test_one_root_may_hold_cifar10_and_cifar100(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_release: dict[str, bytes]
+) -> None:
+    """torchvision unpacks into one root what it downloads there; an archive may lie beside it."""
+    cifar100_python(tmp_path, monkeypatch, by_columns=False)
+    unpacked = python_release(tmp_path / "elsewhere")
+    packed(unpacked, tmp_path / "cifar-10-python.tar.gz")
+    expected = {f"{stem}.bin": content for stem, content in small_release.items()}
+    assert archives.cifar10_files(tmp_path) == expected
+    shutil.move(unpacked, tmp_path)
+    assert archives.cifar10_files(tmp_path) == expected
+    assert len(sources.fetch("cifar100", str(tmp_path)).test_images) == COUNT
+
+
+def test_an_altered_or_wanting_cifar100_is_refused_and_never_unpickled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, mark = cifar100_python(tmp_path, monkeypatch, False), tmp_path / "executed"
+    (release / "test").write_bytes(pickle.dumps(Bomb(mark)))
+    with pytest.raises(UserError, match="test is altered or truncated: its MD5 is not"):
+        sources.fetch("cifar100", str(tmp_path))
+    (release / "test").unlink()
+    with pytest.raises(UserError, match=r"wanted is cifar-100-binary\.tar\.gz, cifar-100-python"):
+        sources.fetch("cifar100", str(tmp_path))
+    assert not mark.exists()
+
+
+def test_what_torchvision_once_kept_of_mnist_as_pickles_is_not_loaded(
+    tmp_path: Path, mnist_root: Path
+) -> None:
+    shutil.copytree(mnist_root, tmp_path, dirs_exist_ok=True)
+    mark, processed = tmp_path / "executed", tmp_path / "MNIST" / "processed"
+    processed.mkdir()
+    for name in ("training.pt", "test.pt"):
+        (processed / name).write_bytes(pickle.dumps(Bomb(mark)))
+    read = sources.fetch("mnist", str(tmp_path))
+    assert read.sha256 == sources.fetch("mnist", str(mnist_root)).sha256
+    assert not mark.exists()
 
 
 def test_cifar100_is_found_in_a_folder_that_holds_its_archive(tmp_path: Path) -> None:

@@ -52,6 +52,13 @@ def test_a_gaussian_that_loses() -> None:
     assert "needs 4.2000, 0.4000 less" in said
 
 
+def test_to_beat_a_gaussian_that_knows_less_than_nothing_is_no_victory() -> None:
+    overfitted = BASELINES | {"gaussian_bits_per_dim": 178.5}
+    said = " ".join(map(str, likelihood_against_gaussian(study(4.5, 4.2), overfitted)))
+    assert "needs 178.5 bits/dim here, more than the 8 of guessing" in said
+    assert "beats" not in said
+
+
 def test_a_gaussian_that_some_beat() -> None:
     said = against_gaussian(study(5.8, 4.9, 4.5))
     assert "Some runs' likelihood beats" in said

@@ -1,0 +1,139 @@
+"""A folder of anybody's images goes through every stage to the report, at both sizes."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import DVC_CONFIG, ROOT, clean_environment, run_study
+from own_images import picture, write_broken, write_images, write_rubbish
+
+from pipeline.config.grid import deep_merge
+from pipeline.config.loader import load_config
+from pipeline.config.paths import Paths
+from pipeline.storage.yaml_io import dump_yaml, read_yaml
+from pipeline.workflow.workspace import create_workspace
+
+# As small as the demo's, and smaller: what is asked here is whether everything works.
+TINY = {
+    "train": {"epochs": 1},
+    "variants": {"original": {"train": {"epochs": 1}}},
+    "sample": {"num_samples": 40, "num_grid_images": 12},
+    "evaluate": {"num_likelihood_images": 4, "num_importance_samples": 10},
+}
+
+
+def study(root: Path, folder: Path, changes: dict) -> Paths:
+    """A demo of the folder's images, in a workspace that links to the code."""
+    document = read_yaml(ROOT / "params.yaml")
+    own = {"data": {"dataset": "folder"}, "download": {"source": str(folder)}}
+    for layer in (read_yaml(ROOT / "pipeline/presets/demo.yaml"), TINY, own, changes):
+        document = deep_merge(document, layer)
+    root.mkdir()
+    (root / "params.yaml").write_text(dump_yaml(document))
+    return Paths(root)
+
+
+def run_stages(paths: Paths) -> "subprocess.CompletedProcess[str]":
+    """Every stage by itself, as where there is no DVC."""
+    command = [sys.executable, "-m", "pipeline.workflow.untracked"]
+    environment = clean_environment() | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=paths.root, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.slow
+def test_300_odd_images_with_classes_reach_the_report(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    write_images(folder, 310, classes=3)
+    write_rubbish(folder)
+    broken = write_broken(folder / "class 1")
+    sizes = {"grid": {"variants": ["original", "pca_refined"], "latent_dims": [16, 512]}}
+    paths = study(tmp_path / "study", folder, sizes)
+    refused = run_stages(paths)
+    assert refused.returncode == 1
+    assert "3 of 313 images" in refused.stderr
+    assert all(name in refused.stderr for name in broken)
+
+    shutil.rmtree(paths.root)
+    paths = study(tmp_path / "study", folder, sizes | {"data": {"skip_damaged": True}})
+    done = run_stages(paths)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "310 color images, of which 62 test, 24 validate and 224 train" in done.stdout
+    summary = pd.read_csv(paths.reports / "summary.csv")
+    assert summary["probe_accuracy"].notna().all()
+    assert (summary["num_test_images"] == 62).all()
+    report = (paths.reports / "report.md").read_text()
+    assert "Variational autoencoders on own images: 4 runs" in report
+    assert "The source report trained on CIFAR-10: its losses say nothing of other" in report
+    assert "What did the source report get wrong?" not in report
+    assert "There is no linear probe" not in report
+    translated = (paths.reports / "translations" / "report.uk.md").read_text()
+    assert "власних зображеннях" in translated
+
+
+@pytest.mark.slow
+def test_every_variant_learns_from_64_pixels_without_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "images"
+    write_images(folder, 120)
+    # Flows at other rates are the flow's networks.
+    every = read_yaml(ROOT / "params.yaml")["variants"]
+    variants = [variant for variant in every if not variant.startswith("flow_")]
+    changes = {
+        "grid": {"variants": variants, "latent_dims": [8]},
+        "data": {"image_size": 64},
+        "report": {"baseline": "sigma_vae"},
+    }
+    paths = study(tmp_path / "study", folder, changes)
+    run_study(load_config(paths.params), paths)
+    for run in (f"{variant}-8-0" for variant in variants):
+        described = json.loads((paths.model(run) / "model.json").read_text())
+        assert described["config"]["image_shape"] == [3, 64, 64]
+        metrics = json.loads(paths.metrics(run).read_text())
+        assert "probe_accuracy" not in metrics
+        assert metrics["psnr_db"] > 5
+    report = (paths.reports / "report.md").read_text()
+    assert "There is no linear probe: the images have no labels" in report
+
+
+@pytest.mark.slow
+def test_repro_sees_new_images_and_trains_again_for_no_other_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.workflow.runner import repro
+
+    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "images"
+    write_images(folder, 80)
+    small = read_yaml(ROOT / "pipeline/presets/demo.yaml")
+    changes = {
+        "grid": {"variants": ["original"], "latent_dims": [8]},
+        "data": {"dataset": "folder"},
+        "download": {"source": str(folder)},
+    }
+    paths = Paths(tmp_path / "study")
+    merged = deep_merge(deep_merge(small, TINY), changes)
+    create_workspace(ROOT, paths.root, merged, DVC_CONFIG)
+
+    def trained_on() -> str:
+        assert repro(paths, jobs=1) == {}
+        return json.loads((paths.model("original-8-0") / "model.json").read_text())[
+            "dataset_sha256"
+        ]
+
+    first = trained_on()
+    lock = paths.dvc_lock.read_bytes()
+    (folder / "img 0.png").touch()
+    assert trained_on() == first
+    assert paths.dvc_lock.read_bytes() == lock, "the same images again"
+    picture(999).save(folder / "new.png")
+    assert trained_on() != first
+    (folder / "new.png").unlink()
+    assert trained_on() == first
