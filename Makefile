@@ -22,7 +22,7 @@ PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro ablation generation params test test-integration test-stress bench lint format docs ui lock upgrade
+.PHONY: help setup demo repro ablation generation params test test-integration test-all test-stress bench lint format docs ui lock upgrade
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,7 @@ WHY := $(shell \
 READY := $(if $(WHY),$(MADE_OF))
 
 .PHONY: $(MADE_OF)
+# Python compiles what is imported when it is; to compile all that is installed would take minutes.
 $(MADE_OF):
 	@PATH="$(OUTSIDE)"; set -- $(if $(PYTHON),"$(PYTHON)",$(PYTHONS)); \
 	for python; do \
@@ -57,7 +58,7 @@ $(MADE_OF):
 	echo "Making $(VENV) with $$("$$python" --version) ($$python): $(WHY)"; \
 	"$$python" -m venv --clear $(VENV)
 	@echo 'Installing the pinned dependencies (minutes, once) ...'
-	@$(BIN)/python -m pip install -q -q -r requirements.lock
+	@$(BIN)/python -m pip install -q -q --no-compile -r requirements.lock
 	@cat $(LOCKS) > $(MADE_OF)
 
 setup: $(READY)  ## create .venv with the pinned dependencies
@@ -84,7 +85,10 @@ test: $(READY)  ## the fast tests: no network, no data
 test-integration: $(READY)  ## the tests that run the whole pipeline
 	@$(PYTEST) -m 'slow and not long'
 
-test-stress: $(READY)  ## kill the pipeline 100 times and feed it 1,600 bad inputs (an hour)
+test-all: $(READY)  ## both in one go, as CI does
+	@$(PYTEST) --no-loadscope-reorder -m 'not long' tests/integration tests/unit
+
+test-stress: $(READY)  ## kill the pipeline 100 times, feed it 1,600 bad inputs, and the longest tests (two hours)
 	@FUZZ_CASES=400 python -m pytest -m fuzz
 	@python -m pytest -m long
 	@PYTHONPATH="$$PWD:$$PWD/tests" python tests/stress/kill_pipeline.py --kills 100
@@ -93,14 +97,25 @@ bench: $(READY)  ## speed, start-up and memory here, as ratios to the textbook l
 	@test -e data/cifar10 || dvc repro --quiet fetch
 	@python -m benchmarks.run
 
-lint: $(READY)  ## ruff, mypy, import-linter, stale numbers in docs, bandit, pip-audit
-	@ruff check . && ruff format --check . && mypy
+# Checks that do not need each other: `make --jobs 2 lint` takes two at a time.
+CHECKS := lint-style lint-types lint-imports lint-numbers lint-security lint-advisories
+.PHONY: $(CHECKS)
+$(CHECKS): $(READY)
+lint: $(CHECKS)  ## ruff, mypy, import-linter, stale numbers in docs, bandit, pip-audit
+lint-style:
+	@ruff check . && ruff format --check .
+lint-types:
+	@mypy
+lint-imports:
 	@lint-imports --no-logo > .imports.log 2>&1 || { cat .imports.log; exit 1; }
+lint-numbers:
 	@$(COG) --check --diff README.md docs/*.md && echo 'docs: no number is stale'
+lint-security:
 	@bandit -q -ll -r pipeline && echo 'bandit: nothing of medium or high severity'
-	@pip-audit -r requirements.lock --no-deps --disable-pip --progress-spinner off > .audit.log 2>&1 \
+lint-advisories:
+	@pip-audit $(LOCKS:%=-r %) --no-deps --disable-pip --progress-spinner off > .audit.log 2>&1 \
 		|| { ! grep -q 'known vulnerabilit' .audit.log || { cat .audit.log; exit 1; }; }
-	@echo "pip-audit: of $$(grep -c == requirements.lock) dependencies," \
+	@echo "pip-audit: of $$(cat $(LOCKS) | grep -c ==) dependencies," \
 		"$$(grep -c 'could not be audited' .audit.log) could not be looked up; no vulnerability is known in the others"
 
 docs: $(READY)  ## write the generated parts of README.md and docs/ anew
