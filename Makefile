@@ -33,7 +33,8 @@ help:  ## list the targets
 WHICH := -c 'import sys; print(sys.base_prefix, sys.version)'
 WHY := $(shell \
 	if test -L $(VENV); then :; \
-	elif ! test -e $(MADE_OF); then echo 'there is none yet'; \
+	elif ! test -e $(VENV); then echo 'there is none yet'; \
+	elif ! test -e $(MADE_OF); then echo 'the one there was not made by make, or not to its end'; \
 	elif ! { test -x $(BIN)/python && grep -qsF "$(CURDIR)/$(BIN)/" $(BIN)/pip; }; then \
 		echo 'the one there is of another folder or Python (was this one moved or copied?)'; \
 	elif ! cat $(LOCKS) | cmp -s - $(MADE_OF); then echo 'the one there is of other locks'; \
@@ -46,14 +47,14 @@ READY := $(if $(WHY),$(MADE_OF))
 .PHONY: $(MADE_OF)
 # Python compiles what is imported when it is; to compile all that is installed would take minutes.
 $(MADE_OF):
-	@PATH="$(OUTSIDE)"; set -- $(if $(PYTHON),"$(PYTHON)",$(PYTHONS)); \
+	@PATH="$(OUTSIDE)"; tried=; set -- $(if $(PYTHON),"$(PYTHON)",$(PYTHONS)); \
 	for python; do \
 		"$$python" -c '$(FITS)' 2> /dev/null && break; \
-		tried="$$tried, $$python ($$("$$python" --version 2> /dev/null || echo none))"; python=; \
+		tried="$${tried:+$$tried, }$$python ($$("$$python" --version 2> /dev/null || echo none))"; python=; \
 	done; \
 	if test -z "$$python"; then \
-		echo "error: Python 3.11, 3.12 or 3.13 is needed; tried$$tried. Install one, or set PYTHON=/path/to/python" | \
-			sed 's/tried,/tried/' >&2; exit 1; \
+		echo "error: Python 3.11, 3.12 or 3.13 is needed; tried $$tried. Install one, or set PYTHON=/path/to/python" >&2; \
+		exit 1; \
 	fi; \
 	echo "Making $(VENV) with $$("$$python" --version) ($$python): $(WHY)"; \
 	"$$python" -m venv --clear $(VENV)
@@ -97,22 +98,11 @@ bench: $(READY)  ## speed, start-up and memory here, as ratios to the textbook l
 	@test -e data/cifar10 || dvc repro --quiet fetch
 	@python -m benchmarks.run
 
-# Checks that do not need each other: `make --jobs 2 lint` takes two at a time.
-CHECKS := lint-style lint-types lint-imports lint-numbers lint-security lint-advisories
-.PHONY: $(CHECKS)
-$(CHECKS): $(READY)
-lint: $(CHECKS)  ## ruff, mypy, import-linter, stale numbers in docs, bandit, pip-audit
-lint-style:
-	@ruff check . && ruff format --check .
-lint-types:
-	@mypy
-lint-imports:
+lint: $(READY)  ## ruff, mypy, import-linter, stale numbers in docs, bandit, pip-audit
+	@ruff check . && ruff format --check . && mypy
 	@lint-imports --no-logo > .imports.log 2>&1 || { cat .imports.log; exit 1; }
-lint-numbers:
 	@$(COG) --check --diff README.md docs/*.md && echo 'docs: no number is stale'
-lint-security:
 	@bandit -q -ll -r pipeline && echo 'bandit: nothing of medium or high severity'
-lint-advisories:
 	@pip-audit $(LOCKS:%=-r %) --no-deps --disable-pip --progress-spinner off > .audit.log 2>&1 \
 		|| { ! grep -q 'known vulnerabilit' .audit.log || { cat .audit.log; exit 1; }; }
 	@echo "pip-audit: of $$(cat $(LOCKS) | grep -c ==) dependencies," \

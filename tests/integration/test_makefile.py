@@ -17,7 +17,7 @@ from conftest import ROOT, clean_environment
 # The Python that the project's environment was made of.
 BASE = Path(sys.base_prefix) / "bin" / "python3"
 # What the Makefile needs of a system.
-TOOLS = ("make", "sh", "grep", "cat", "cmp", "tr", "paste", "sed", "echo")
+TOOLS = ("make", "sh", "grep", "cat", "cmp", "tr", "paste", "echo")
 # What a shell's recipe would take apart, were it not quoted.
 AWKWARD = "Ann's study, тека & #1"
 STUB = """#!/bin/sh
