@@ -1,10 +1,14 @@
 # Every target sets up what it needs; nothing is installed twice. `make help` lists them.
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+# What .venv was made of, copied into it once it was whole.
+MADE_OF := $(VENV)/requirements.lock
+LOCKS := requirements.lock requirements-cuda.lock
 # Never the one of .venv itself, which an activated shell would find first.
 OUTSIDE := $(shell printf %s "$$PATH" | tr : '\n' | grep -vxF "$(CURDIR)/$(BIN)" | paste -sd: -)
-PYTHON ?= $(shell PATH="$(OUTSIDE)" command -v python3.11 || echo python3)
+# The first that fits is taken. The published study is of the first of them; PYTHON= names another.
+PYTHONS := python3.11 python3.12 python3.13 python3
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # What a person's shell tells other Pythons and other pips must not reach this environment.
 export PIP_USER := 0
@@ -18,26 +22,45 @@ PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro ablation generation params test test-integration test-stress bench lint format docs ui lock
+.PHONY: help setup demo repro ablation generation params test test-integration test-all test-stress bench lint format docs ui lock upgrade
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-# Scripts in a .venv name the folder it was made in: one that was moved or copied along is foreign,
-# like one whose Python is gone. A link to another folder's .venv is meant.
-FOREIGN := $(shell test -L $(VENV) || test ! -e $(READY) || \
-	{ test -x $(BIN)/python && grep -qsF "$(CURDIR)/$(BIN)/" $(BIN)/pip; } || echo foreign-venv)
-.PHONY: foreign-venv
-foreign-venv:
-	@echo "$(VENV) is of another folder or Python (was this one moved or copied?); making it anew"
+# Why .venv has to be made (anew), if it has. Its locks count by content: a clone's files have new times. Scripts in
+# it name the folder it was made in: one that was moved or copied along is foreign, like one whose Python is gone.
+# A link to another folder's .venv is meant.
+WHICH := -c 'import sys; print(sys.base_prefix, sys.version)'
+WHY := $(shell \
+	if test -L $(VENV); then :; \
+	elif ! test -e $(VENV); then echo 'there is none yet'; \
+	elif ! test -e $(MADE_OF); then echo 'the one there was not made by make, or not to its end'; \
+	elif ! { test -x $(BIN)/python && grep -qsF "$(CURDIR)/$(BIN)/" $(BIN)/pip; }; then \
+		echo 'the one there is of another folder or Python (was this one moved or copied?)'; \
+	elif ! cat $(LOCKS) | cmp -s - $(MADE_OF); then echo 'the one there is of other locks'; \
+	elif test '$(origin PYTHON)' = 'command line' && \
+		test "$$("$(PYTHON)" $(WHICH))" != "$$($(BIN)/python $(WHICH))"; then \
+		echo 'the one there is of another Python'; \
+	fi)
+READY := $(if $(WHY),$(MADE_OF))
 
-$(READY): requirements.lock $(FOREIGN)
-	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
-		{ echo 'error: Python 3.11 is needed; found: '"$$("$(PYTHON)" --version 2>&1)"'. Set PYTHON=/path/to/python3.11'; exit 1; }
-	"$(PYTHON)" -m venv --clear $(VENV)
+.PHONY: $(MADE_OF)
+# Python compiles what is imported when it is; to compile all that is installed would take minutes.
+$(MADE_OF):
+	@PATH="$(OUTSIDE)"; tried=; set -- $(if $(PYTHON),"$(PYTHON)",$(PYTHONS)); \
+	for python; do \
+		"$$python" -c '$(FITS)' 2> /dev/null && break; \
+		tried="$${tried:+$$tried, }$$python ($$("$$python" --version 2> /dev/null || echo none))"; python=; \
+	done; \
+	if test -z "$$python"; then \
+		echo "error: Python 3.11, 3.12 or 3.13 is needed; tried $$tried. Install one, or set PYTHON=/path/to/python" >&2; \
+		exit 1; \
+	fi; \
+	echo "Making $(VENV) with $$("$$python" --version) ($$python): $(WHY)"; \
+	"$$python" -m venv --clear $(VENV)
 	@echo 'Installing the pinned dependencies (minutes, once) ...'
-	@$(BIN)/python -m pip install -q -q -r requirements.lock
-	@touch $(READY)
+	@$(BIN)/python -m pip install -q -q --no-compile -r requirements.lock
+	@cat $(LOCKS) > $(MADE_OF)
 
 setup: $(READY)  ## create .venv with the pinned dependencies
 
@@ -63,7 +86,10 @@ test: $(READY)  ## the fast tests: no network, no data
 test-integration: $(READY)  ## the tests that run the whole pipeline
 	@$(PYTEST) -m 'slow and not long'
 
-test-stress: $(READY)  ## kill the pipeline 100 times and feed it 1,600 bad inputs (an hour)
+test-all: $(READY)  ## both in one go, as CI does
+	@$(PYTEST) --no-loadscope-reorder -m 'not long' tests/integration tests/unit
+
+test-stress: $(READY)  ## kill the pipeline 100 times, feed it 1,600 bad inputs, and the longest tests (two hours)
 	@FUZZ_CASES=400 python -m pytest -m fuzz
 	@python -m pytest -m long
 	@PYTHONPATH="$$PWD:$$PWD/tests" python tests/stress/kill_pipeline.py --kills 100
@@ -77,9 +103,9 @@ lint: $(READY)  ## ruff, mypy, import-linter, stale numbers in docs, bandit, pip
 	@lint-imports --no-logo > .imports.log 2>&1 || { cat .imports.log; exit 1; }
 	@$(COG) --check --diff README.md docs/*.md && echo 'docs: no number is stale'
 	@bandit -q -ll -r pipeline && echo 'bandit: nothing of medium or high severity'
-	@pip-audit -r requirements.lock --no-deps --disable-pip --progress-spinner off > .audit.log 2>&1 \
+	@pip-audit $(LOCKS:%=-r %) --no-deps --disable-pip --progress-spinner off > .audit.log 2>&1 \
 		|| { ! grep -q 'known vulnerabilit' .audit.log || { cat .audit.log; exit 1; }; }
-	@echo "pip-audit: of $$(grep -c == requirements.lock) dependencies," \
+	@echo "pip-audit: of $$(cat $(LOCKS) | grep -c ==) dependencies," \
 		"$$(grep -c 'could not be audited' .audit.log) could not be looked up; no vulnerability is known in the others"
 
 docs: $(READY)  ## write the generated parts of README.md and docs/ anew
@@ -91,10 +117,16 @@ format: $(READY)  ## let ruff rewrite what it can
 ui: $(READY)  ## MLflow on http://127.0.0.1:5000; `make ui PORT=5001` on another port
 	@python -m pipeline ui $(UI_PORT)
 
-lock:  ## renew requirements.lock from pyproject.toml's ranges, in a fresh environment
-	"$(PYTHON)" -m venv --clear .lock-venv
-	.lock-venv/bin/python -m pip install -q -q '.[dev]'
-	@echo '# Exact versions of `make lock`; CUDA wheels exist for Linux on x86-64 alone.' > requirements.lock
-	.lock-venv/bin/python -m pip freeze --exclude vae-cifar10-study | \
-		sed -E "/^(nvidia-|cuda-|triton)/s/$$/ ; sys_platform == 'linux' and platform_machine == 'x86_64'/" >> requirements.lock
-	rm -rf .lock-venv build *.egg-info
+# CUDA's libraries are constraints, and not asked for: a PyTorch without CUDA needs none of them.
+CUDA := ^(cuda|nvidia|triton)
+upgrade: $(READY)  ## `make lock`, with the newest versions that fit
+lock: $(READY)  ## pin what pyproject.toml asks for, once for all Pythons and systems; what still fits stays
+lock upgrade:
+	@grep -hv '^-c' $(LOCKS) > $(VENV)/all.lock
+	@uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --fork-strategy fewest \
+		$(if $(filter upgrade,$@),--upgrade) --quiet --no-annotate --no-header --no-emit-package pip \
+		-o $(VENV)/all.lock > /dev/null
+	@{ echo '# Exact versions of `make lock`, for every Python and system.'; echo '-c requirements-cuda.lock'; \
+		grep -Ev '$(CUDA)' $(VENV)/all.lock; } > requirements.lock
+	@{ echo '# What PyTorch with CUDA asks for.'; grep -E '$(CUDA)' $(VENV)/all.lock; } > requirements-cuda.lock
+	@echo "$(LOCKS) are written; the next make installs them"

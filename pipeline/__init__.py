@@ -1,11 +1,47 @@
 """A reproducible, experiment-tracked study of variational autoencoders on CIFAR-10."""
 
+# Also an old Python has to come as far as to say that it is too old.
+from __future__ import annotations
+
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
     """What a person can mend: the message says what, where and what to do; no traceback."""
+
+
+@contextmanager
+def command_line() -> Iterator[None]:
+    """Run a command: show messages while it works, end it in one clear line if it cannot.
+
+    What a person can mend, and what the system refuses, exits with 1 and `error: ...`; Ctrl-C with
+    130. Whatever is a mistake of this program's keeps its traceback.
+    """
+    if sys.version_info < (3, 11):  # noqa: UP036  # whichever `python` a shell finds
+        sys.exit(f"error: {sys.executable} is Python {sys.version.split()[0]}; 3.11 is needed")
+    start_logging()
+    try:
+        yield
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except ModuleNotFoundError as error:
+        # DVC runs the `python` of its shell, whoever's dvc it was.
+        sys.exit(f"error: {foreign_python(error)}")
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        sys.exit(
+            "error: out of memory; lower train.batch_size or model.channels, or close other "
+            "programs; if it is a GPU that is full, VAE_DEVICE=cpu works without it"
+        )
+    except OSError as error:
+        # A full disk, a missing permission: the system's own words and the file name say it all.
+        sys.exit(f"error: {error}")
 
 
 def first_line(error: BaseException) -> str:

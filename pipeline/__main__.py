@@ -1,12 +1,15 @@
-"""`python -m pipeline VERB`, where this Python has what the project needs."""
+"""`python -m pipeline VERB`, and the command `vae VERB` of an installation."""
 
-import sys
+from pipeline import command_line
 
-from pipeline import foreign_python
 
-try:
-    from pipeline.cli import main
-except ModuleNotFoundError as error:
-    sys.exit(f"error: {foreign_python(error)}")
+def main() -> None:
+    """Run a verb."""
+    with command_line():
+        from pipeline.cli import app
 
-main()
+        app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,17 +1,20 @@
 """The user's verbs beside dvc, such as `python -m pipeline repro`; --help lists them."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+<<<<<<< HEAD
 from pipeline import UserError, foreign_python, start_logging
 from pipeline.config.data import FOLDER
+=======
+from pipeline import UserError
+>>>>>>> python
 from pipeline.config.loader import load_config
-from pipeline.config.paths import Paths
+from pipeline.config.paths import Paths, find_root
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = find_root(Path.cwd())
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="What the study offers beside dvc."
 )
@@ -179,20 +182,3 @@ def sync() -> None:
         typer.echo(f"{name}: closed, no living process was writing it")
     for name in result.missing:
         typer.echo(f"{name}: not trained yet")
-
-
-def main() -> None:
-    """Run a verb; a person's mistake becomes one clear line."""
-    start_logging()
-    try:
-        app()
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    except ModuleNotFoundError as error:
-        sys.exit(f"error: {foreign_python(error)}")
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
-if __name__ == "__main__":
-    main()

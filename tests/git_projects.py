@@ -68,6 +68,15 @@ def change_oddly(root: Path) -> None:
     (root / "pipeline" / "data" / "__init__.py").unlink()
 
 
+def in_repository(tmp_path: Path) -> Paths:
+    folder = tmp_path / "study with Кирилиця"
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    paths = write_project(folder)
+    commit(folder)
+    return paths
+
+
 def in_folder(tmp_path: Path) -> Paths:
     top = tmp_path / "company"
     (top / "teams" / "vae").mkdir(parents=True)

@@ -12,6 +12,15 @@ from pathlib import Path
 from pipeline import UserError
 
 
+def find_root(folder: Path) -> Path:
+    """Return the study that `folder` lies in: the nearest one above with a params.yaml, or itself.
+
+    As git and DVC do, so that a command means the same study in each of its folders.
+    """
+    above = (parent for parent in (folder, *folder.parents) if (parent / "params.yaml").is_file())
+    return next(above, folder)
+
+
 @dataclass(frozen=True)
 class Paths:
     """Paths of one workspace; `run` arguments are run names such as `original-64-0`."""

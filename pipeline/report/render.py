@@ -107,4 +107,5 @@ def chart_svg(chart: Chart) -> Any:
     """Return a chart as an <svg> element."""
     from markupsafe import Markup
 
-    return Markup(figures.svg(chart.figure))  # noqa: S704  # drawn by matplotlib  # nosec B704
+    svg = figures.svg(chart.figure)
+    return Markup(svg)  # noqa: S704  # drawn by matplotlib  # nosec B704

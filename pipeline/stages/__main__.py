@@ -5,7 +5,7 @@ import sys
 import time
 from importlib import import_module
 
-from pipeline import UserError, foreign_python, is_out_of_memory, start_logging
+from pipeline import UserError, command_line
 
 STUDY_STAGES = ("fetch", "baselines", "report")
 SIZE_STAGES = ("rivals",)
@@ -14,10 +14,6 @@ USAGE = (
     f"say which stage: python -m pipeline.stages {' | '.join(STUDY_STAGES)}, "
     f"or {' | '.join(SIZE_STAGES)} and a latent size, "
     f"or {' | '.join(RUN_STAGES)} and the name of one run, for example original-64-0"
-)
-OUT_OF_MEMORY = (
-    "error: out of memory; lower train.batch_size or model.channels, or close other programs; "
-    "if it is a GPU that is full, VAE_DEVICE=cpu works without it"
 )
 
 
@@ -44,27 +40,10 @@ def run_stage(name: str = "", *cell: str) -> None:
 
 def main() -> None:
     """Run a stage; a person's mistake becomes one clear line."""
-    if sys.version_info < (3, 11):  # noqa: UP036  # whichever `python` a shell finds
-        sys.exit(f"error: {sys.executable} is Python {sys.version.split()[0]}; 3.11 is needed")
-    start_logging()
     # A polite kill unwinds the stack like Ctrl-C: temporary files go, the tracker is told.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
-    try:
+    with command_line():
         run_stage(*sys.argv[1:])
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except ModuleNotFoundError as error:
-        # DVC runs the `python` of its shell, whoever's dvc it was.
-        sys.exit(f"error: {foreign_python(error)}")
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        sys.exit(OUT_OF_MEMORY)
-    except OSError as error:
-        # A full disk, a missing permission: the system's own words and the file name say it all.
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pipeline.config.paths import Paths
 from pipeline.storage import dvc_lock
 from pipeline.storage.yaml_io import read_yaml
 from pipeline.workflow.durations import estimate_seconds, format_duration
+from pipeline.workflow.repository import require_clone
 
 # MD5 by path; None for what will change.
 Hashes = dict[str, str | None]
@@ -40,7 +41,11 @@ class StageInputs(NamedTuple):
 
 
 def plan(config: Config, paths: Paths) -> list[StageStatus]:
-    """Return every stage's status in the order in which DVC would take them."""
+    """Return every stage's status in the order in which DVC would take them.
+
+    Raises UserError where DVC has nothing to work on, or cannot read it.
+    """
+    require_clone(paths)
     repo, stages = _stages_in_order(paths)
     locked = dvc_lock.entries(paths.dvc_lock)
     remembered = cache(lambda: load_run_cache(repo))

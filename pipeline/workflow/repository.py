@@ -1,8 +1,9 @@
-"""DVC told whether there is a git repository that knows the project: it looks no further itself."""
+"""Where DVC works: in a clone of the project, told whether a git repository knows it."""
 
 import logging
 from pathlib import Path
 
+from pipeline import UserError
 from pipeline.config.paths import Paths
 from pipeline.storage.git import GitError, git, toplevel
 from pipeline.workflow.dvc_command import run_dvc
@@ -11,6 +12,18 @@ logger = logging.getLogger(__name__)
 
 NO_SCM = "core.no_scm"
 LOCALLY = ("config", "--local")
+# DVC's own folder, its stages, and the code that these depend on.
+NEEDED = (".dvc", "dvc.yaml", "pipeline")
+
+
+def require_clone(paths: Paths) -> None:
+    """Raise UserError where an installed package stands alone, without what DVC works on."""
+    missing = [name for name in NEEDED if not (paths.root / name).exists()]
+    if missing:
+        raise UserError(
+            f"{paths.root.resolve()} has no {', '.join(missing)}, which DVC needs: do this in a "
+            "clone of the project. `python -m pipeline.workflow.untracked` runs a study without DVC"
+        )
 
 
 def tell_dvc_of_git(paths: Paths) -> None:

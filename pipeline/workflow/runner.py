@@ -17,7 +17,7 @@ from pipeline.workflow.lock_repair import repair_dvc_lock
 from pipeline.workflow.own_folder import folder_changes
 from pipeline.workflow.parallel import check_scheduler, train_in_parallel
 from pipeline.workflow.plan import plan
-from pipeline.workflow.repository import tell_dvc_of_git
+from pipeline.workflow.repository import require_clone, tell_dvc_of_git
 from pipeline.workflow.resources import choose_num_jobs
 
 logger = logging.getLogger(__name__)
@@ -29,9 +29,10 @@ def repro(paths: Paths, jobs: int | None = None, scheduler: str | None = None) -
     `jobs` None: as many as the cores and the memory allow. Returns the reasons of runs that failed:
     a failing one leaves the others running, and what does not need it is completed. One that failed
     beside others, and not when DVC trained it alone, is no failure. Raises UserError if dvc itself
-    fails.
+    fails, or has nothing to work on.
     """
     config = load_config(paths.params)
+    require_clone(paths)
     tell_dvc_of_git(paths)
     repair_dvc_lock(paths)
     if scheduler is not None:

@@ -5,15 +5,19 @@ side. The files are those of `dvc repro`; in a clone that has DVC, `dvc commit` 
 `python -m pipeline sync` tells MLflow.
 """
 
+from __future__ import annotations
+
 import argparse
 import logging
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
-from pipeline import UserError, start_logging
-from pipeline.config.loader import load_config
-from pipeline.config.paths import Paths
+from pipeline import UserError, command_line
+
+if TYPE_CHECKING:
+    from pipeline.config.paths import Paths
 
 RUN_STAGES = ("train", "sample", "evaluate")
 logger = logging.getLogger(__name__)
@@ -24,6 +28,8 @@ def run_study(paths: Paths, jobs: int) -> None:
 
     A failing run leaves the others going. Raises UserError if a stage failed, at the end.
     """
+    from pipeline.config.loader import load_config
+
     config = load_config(paths.params)
     names = [run.name for run in config.runs]
     for stage in ("fetch", "baselines"):
@@ -54,18 +60,15 @@ def run_stage(paths: Paths, *arguments: str) -> bool:
 
 def main() -> None:
     """Run the study of the current folder; a person's mistake becomes one clear line."""
-    start_logging()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
     jobs = parser.parse_args().jobs
-    if jobs < 1:
-        sys.exit("error: --jobs is at least 1")
-    try:
+    with command_line():
+        from pipeline.config.paths import Paths
+
+        if jobs < 1:
+            raise UserError("--jobs is at least 1")
         run_study(Paths(), jobs)
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pipeline.storage import atomic
 from pipeline.storage.yaml_io import dump_yaml, read_yaml
 from pipeline.tracking.store import store_uri
 from pipeline.workflow.dvc_command import run_dvc
+from pipeline.workflow.repository import require_clone
 from pipeline.workflow.runner import repro, require_success
 
 PRESETS = Path(__file__).parent.parent / "presets"
@@ -31,6 +32,7 @@ DVC_CONFIG = """[core]
 
 def run_preset(root: Path, name: str) -> Paths:
     """Run the preset `name` in .name/ and return its paths; the study's outputs stay untouched."""
+    require_clone(Paths(root))
     workspace = root / f".{name}"
     create_workspace(root, workspace, read_yaml(PRESETS / f"{name}.yaml"), DVC_CONFIG)
     # Its runs belong beside the main study's in the UI: one store, another experiment.

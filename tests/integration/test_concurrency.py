@@ -113,6 +113,7 @@ def test_a_queued_experiment_has_the_same_numbers_in_dvc_and_in_mlflow(clone: Pa
     assert json.loads(shown)["data"].keys() >= {"validation loss", "PSNR against KL"}
 
 
+@pytest.mark.long
 def test_sync_while_a_run_is_trained_leaves_it_alone(clone: Path) -> None:
     expected = outputs(clone)
     training = run(clone, "dvc", "repro", "--force", "--single-item", TRAINING)
@@ -126,6 +127,7 @@ def test_sync_while_a_run_is_trained_leaves_it_alone(clone: Path) -> None:
     assert statuses(clone) == ["FINISHED"]
 
 
+@pytest.mark.long
 def test_a_shallow_clone_and_a_downloaded_archive_run_the_study(
     clone: Path, tmp_path: Path
 ) -> None:

@@ -97,7 +97,14 @@ def in_worktree(tmp_path: Path) -> Paths:
     return Paths(tmp_path / "tree")
 
 
-@pytest.mark.parametrize("make", [in_folder, in_submodule, in_worktree])
+@pytest.mark.parametrize(
+    "make",
+    [
+        in_folder,
+        pytest.param(in_submodule, marks=pytest.mark.long),
+        pytest.param(in_worktree, marks=pytest.mark.long),
+    ],
+)
 def test_dvc_works_with_the_git_that_is_there(
     tmp_path: Path, make: Callable[[Path], Paths]
 ) -> None:

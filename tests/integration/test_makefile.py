@@ -14,6 +14,10 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, clean_environment
 
+# The Python that the project's environment was made of.
+BASE = Path(sys.base_prefix) / "bin" / "python3"
+# What the Makefile needs of a system.
+TOOLS = ("make", "sh", "grep", "cat", "cmp", "tr", "paste", "echo")
 # What a shell's recipe would take apart, were it not quoted.
 AWKWARD = "Ann's study, тека & #1"
 STUB = """#!/bin/sh
@@ -36,14 +40,19 @@ def project(tmp_path: Path) -> Path:
     root = tmp_path / AWKWARD
     (root / ".venv" / "bin").mkdir(parents=True)
     shutil.copy(ROOT / "Makefile", root)
-    (root / "requirements.lock").touch()
-    (root / ".venv" / ".ready").touch()
+    write_locks(root, "")
+    (root / ".venv" / "requirements.lock").touch()
     (root / "data" / "cifar10").mkdir(parents=True)
     put_python(root, STUB)
     # As pip writes it: a script of this very folder.
     pip = root / ".venv" / "bin" / "pip"
     pip.write_text(f"#!{root}/.venv/bin/python\n")
     return root
+
+
+def write_locks(root: Path, content: str) -> None:
+    (root / "requirements.lock").write_text(content)
+    (root / "requirements-cuda.lock").touch()
 
 
 def put_python(root: Path, script: str) -> None:
@@ -65,6 +74,53 @@ def test_paths_are_quoted_and_foreign_settings_kept_out(project: Path) -> None:
 def test_only_a_port_of_the_command_line_is_taken(project: Path) -> None:
     assert "python -m pipeline ui;" in make(project, "ui", PORT="8080").stdout
     assert "python -m pipeline ui --port 5001;" in make(project, "ui", "PORT=5001").stdout
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """A project without .venv, beside a folder `bin` that is the whole PATH, without a Python."""
+    root = tmp_path / AWKWARD
+    root.mkdir()
+    shutil.copy(ROOT / "Makefile", root)
+    write_locks(root, "")
+    (tmp_path / "bin").mkdir()
+    for tool in TOOLS:
+        (tmp_path / "bin" / tool).symlink_to(str(shutil.which(tool)))
+    return root
+
+
+def put_old_python(path: Path) -> None:
+    path.write_text('#!/bin/sh\ntest "$1" = --version && echo Python 3.10.13\n')
+    path.chmod(0o755)
+
+
+def test_without_a_python_that_fits_it_is_said_in_one_line(bare: Path, tmp_path: Path) -> None:
+    put_old_python(tmp_path / "bin" / "python3")
+    done = make(bare, "setup", PATH=str(tmp_path / "bin"))
+    assert done.returncode != 0
+    assert done.stderr.startswith(
+        "error: Python 3.11, 3.12 or 3.13 is needed; tried python3.11 (none), python3.12 (none), "
+        "python3.13 (none), python3 (Python 3.10.13). Install one, or set PYTHON=/path/to/python\n"
+    )
+    done = make(bare, "setup", "PYTHON=python3", PATH=str(tmp_path / "bin"))
+    assert "needed; tried python3 (Python 3.10.13). Install" in done.stderr
+    assert not (bare / ".venv").exists()
+
+
+@pytest.mark.slow
+def test_the_first_python_that_fits_is_taken_and_another_one_on_demand(
+    bare: Path, tmp_path: Path
+) -> None:
+    put_old_python(tmp_path / "bin" / "python3.11")
+    (tmp_path / "bin" / "python3.12").symlink_to(BASE)
+    said = make(bare, "setup", PATH=str(tmp_path / "bin")).stdout
+    assert "Making .venv with Python 3." in said
+    assert "(python3.12): there is none yet" in said
+    path = {"PATH": str(tmp_path / "bin")}
+    assert "Making" not in make(bare, "setup", "PYTHON=python3.12", **path).stdout
+    done = make(bare, "setup", "PYTHON=python3.11", **path)
+    assert "tried python3.11 (Python 3.10.13)" in done.stderr
+    assert "Making" not in make(bare, "setup", **path).stdout, "the one there is stays"
 
 
 @pytest.fixture
@@ -130,7 +186,7 @@ def test_setup_installs_into_the_venv_whatever_pip_is_told_elsewhere(tmp_path: P
         tags = "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         wheel.writestr(f"{information}/WHEEL", tags)
         wheel.writestr(f"{information}/RECORD", "")
-    (root / "requirements.lock").write_text("./tiny-1-py3-none-any.whl\n")
+    write_locks(root, "./tiny-1-py3-none-any.whl\n")
     foreign = {"PIP_USER": "1", "PIP_TARGET": str(tmp_path / "target"), "PYTHONPATH": "/other"}
     done = make(root, "setup", f"PYTHON={sys.executable}", **foreign)
     assert done.returncode == 0, done.stderr

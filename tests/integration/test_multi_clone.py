@@ -8,7 +8,7 @@ import pytest
 from conftest import IDENTITY, clean_environment, git_study, outputs
 from servers import CREDENTIALS, free_port, s3_server, stop
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 HALVES = (
     ["train@original-2-0", "train@pca_refined-2-0"],
     ["train@original-3-0", "train@pca_refined-3-0"],

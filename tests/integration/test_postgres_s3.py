@@ -18,7 +18,7 @@ from pipeline.tracking.client import get_client, logged_epochs, search_training_
 from pipeline.tracking.live_logger import mirror_training
 from pipeline.tracking.sync import find_drift, sync
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 NEEDED = {"postgresql": initdb(), "moto": find_spec("moto"), "psycopg2": find_spec("psycopg2")}
 ABSENT = ", ".join(name for name, found in NEEDED.items() if not found)
 

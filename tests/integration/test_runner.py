@@ -1,18 +1,16 @@
 """Runs trained side by side give the files of a serial `dvc repro`; a failing one stops none."""
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment, outputs
+from conftest import DVC_CONFIG, ROOT, SMALL, outputs
 from distributed import LocalCluster
 
-from pipeline.config.grid import deep_merge
+from pipeline.config.grid import Config, deep_merge
 from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
-from pipeline.storage import dvc_lock
 from pipeline.tracking.client import get_client, logged_epochs, search_training_runs
 from pipeline.workflow import runner
 from pipeline.workflow.workspace import create_workspace
@@ -33,45 +31,34 @@ def workspace(root: Path, source: Path, changes: dict) -> Paths:
 
 
 def test_side_by_side_is_serial_byte_for_byte_and_trains_nothing_twice(
-    tmp_path: Path, mnist_root: Path
+    trained: tuple[Config, Paths], tmp_path: Path, mnist_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    serial, parallel = (
-        workspace(tmp_path / name, mnist_root, {}) for name in ("serial", "parallel")
-    )
-    done = subprocess.run(
-        ["dvc", "repro"], cwd=serial.root, env=clean_environment(), capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert runner.stale_runs(parallel, load_config(parallel.params)) == [
-        "original-2-0",
-        "pca_refined-2-0",
-    ]
+    _, serial = trained
+    parallel = workspace(tmp_path / "parallel", mnist_root, {})
+    config = load_config(parallel.params)
+    assert runner.stale_runs(parallel, config) == ["original-2-0", "pca_refined-2-0"]
     assert runner.repro(parallel, jobs=2, scheduler=None) == {}
     assert outputs(parallel.root) == outputs(serial.root)
-    one, other = (dvc_lock.entries(paths.dvc_lock) for paths in (serial, parallel))
-    for entries in (one, other):
-        entries["report"].pop("outs")  # the report alone tells times
-    assert one == other
-    assert runner.stale_runs(parallel, load_config(parallel.params)) == []
+    assert runner.stale_runs(parallel, config) == []
     assert not list(parallel.root.glob(".checkpoints/*/epoch-*")), "finished states are forgotten"
     client = get_client(parallel)
     for run in search_training_runs(client, "vae-cifar10"):
         assert run.info.status == "FINISHED"
         assert logged_epochs(client, run.info.run_id) == {1, 2}
+    from_the_run_cache(parallel, config, monkeypatch)
 
 
-def test_the_report_names_mlflows_runs_of_what_the_run_cache_gave(
-    tmp_path: Path, mnist_root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    paths = workspace(tmp_path / "study", mnist_root, {"grid": {"variants": ["original"]}})
-    assert runner.repro(paths, jobs=2, scheduler=None) == {}
+def from_the_run_cache(paths: Paths, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was removed comes from the run cache, and the report names its runs in another store."""
     paths.dvc_lock.unlink()
     shutil.rmtree(paths.root / "models")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/another.db")
-    assert runner.stale_runs(paths, load_config(paths.params)) == []
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{paths.root}/another.db")
+    assert runner.stale_runs(paths, config) == []
     assert runner.repro(paths, jobs=2, scheduler=None) == {}
-    (run,) = search_training_runs(get_client(paths), "vae-cifar10")
-    assert list(pd.read_csv(paths.reports / "summary.csv")["mlflow_run_id"]) == [run.info.run_id]
+    runs = search_training_runs(get_client(paths), "vae-cifar10")
+    named = {run.info.run_id for run in runs}
+    assert len(named) == len(config.runs)
+    assert set(pd.read_csv(paths.reports / "summary.csv")["mlflow_run_id"]) == named
 
 
 def test_a_failing_run_is_reported_and_the_others_are_complete(

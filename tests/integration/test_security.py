@@ -38,18 +38,44 @@ PARTS = (
 )
 
 
+def files_of(paths: Paths) -> list[Path]:
+    found = [path for part in PARTS for path in (paths.root / part).rglob("*") if path.is_file()]
+    return [path.relative_to(paths.root) for path in sorted(found)]
+
+
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_pickle_in_place_of_each_file_is_not_executed(
     trained: tuple[Config, Paths], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    files = files_of(trained[1])
+    assert len(files) > 20
+    plant_in(files, trained, tmp_path, monkeypatch)
+
+
+@pytest.mark.slow
+def test_a_pickle_in_place_of_a_file_of_each_kind_is_not_executed(
+    trained: tuple[Config, Paths], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = trained[0].runs[1].name
+    files = [file for file in files_of(trained[1]) if second not in str(file)]
+    kinds = {(file.parent, file.suffix): file for file in files}
+    assert len(kinds) > 15
+    plant_in([*kinds.values()], trained, tmp_path, monkeypatch)
+
+
+def plant_in(
+    files: list[Path],
+    trained: tuple[Config, Paths],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Put the bomb in place of one file after the other, and run what reads it."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     params, original = trained
     paths, mark = Paths(tmp_path / "work"), tmp_path / "executed"
     bomb = pickle.dumps(Bomb(mark))
     run = params.runs[0]
-    found = [path for part in PARTS for path in (original.root / part).rglob("*") if path.is_file()]
-    files = [path.relative_to(original.root) for path in found]
-    assert len(files) > 20
     for part in ("data", "models", "reports", ".checkpoints"):
         shutil.copytree(original.root / part, paths.root / part)
     for file in files:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import DVC_CONFIG, ROOT, SMALL
+from conftest import ROOT, SMALL, run_study
 from typer.testing import CliRunner
 
 from pipeline import UserError, cli
@@ -12,7 +12,6 @@ from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
 from pipeline.config.schema import MIN_SET_SIZE
 from pipeline.storage.yaml_io import dump_yaml, read_yaml
-from pipeline.workflow.workspace import create_workspace
 
 SIZES = (
     ("sample", "num_samples"),
@@ -72,8 +71,6 @@ def test_the_smallest_sizes_that_are_allowed_go_through_every_stage(
     tmp_path: Path, mnist_root: Path, monkeypatch: pytest.MonkeyPatch, largest: bool
 ) -> None:
     """What `params` lets through gives no traceback in prdc, sklearn or PCA after the training."""
-    from pipeline.workflow.runner import repro
-
     for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT"):
         monkeypatch.delenv(name, raising=False)
     sizes = {section: {} for section, _ in SIZES}
@@ -87,6 +84,6 @@ def test_the_smallest_sizes_that_are_allowed_go_through_every_stage(
         "train": {"epochs": 1, "batch_size": 7},
         "download": {"source": str(mnist_root)},
     }
-    create_workspace(ROOT, tmp_path, deep_merge(deep_merge(SMALL, sizes), changes), DVC_CONFIG)
-    assert repro(Paths(tmp_path), jobs=1) == {}
+    config = load(tmp_path, deep_merge(deep_merge(SMALL, sizes), changes))
+    run_study(config, Paths(tmp_path))
     assert (tmp_path / "reports" / "report.md").exists()

@@ -14,6 +14,7 @@ from git_projects import (
     content,
     git,
     in_folder,
+    in_repository,
     in_submodule,
     in_worktree,
     later,
@@ -27,12 +28,7 @@ from pipeline.tracking.saved_changes import UNKNOWN, capture_code
 
 @pytest.fixture
 def project(tmp_path: Path) -> Paths:
-    folder = tmp_path / "study with Кирилиця"
-    folder.mkdir()
-    git(folder, "init", "-q", "-b", "main")
-    paths = write_project(folder)
-    commit(folder)
-    return paths
+    return in_repository(tmp_path)
 
 
 SETTINGS = {

@@ -6,13 +6,12 @@ import pytest
 from git_projects import (
     MODULE,
     change_oddly,
-    commit,
     content,
     git,
     in_folder,
+    in_repository,
     later,
     restored,
-    write_project,
 )
 
 from pipeline import UserError
@@ -22,12 +21,7 @@ from pipeline.tracking.saved_changes import capture_code
 
 @pytest.fixture
 def project(tmp_path: Path) -> Paths:
-    folder = tmp_path / "study with Кирилиця"
-    folder.mkdir()
-    git(folder, "init", "-q", "-b", "main")
-    paths = write_project(folder)
-    commit(folder)
-    return paths
+    return in_repository(tmp_path)
 
 
 @pytest.mark.parametrize("hook", ["post-checkout", "post-index-change", "pre-commit"])
