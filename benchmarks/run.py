@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.explorer import explorer
 from benchmarks.results import Row, as_markdown, save
 from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
@@ -330,6 +331,7 @@ TABLES: dict[str, Callable[[], list[Row]]] = {
     "overhead": overhead,
     "tracking": tracking,
     "growth": growth,
+    "explorer": explorer,
 }
 
 
