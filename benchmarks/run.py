@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from benchmarks import gpu
+from benchmarks.explorer import explorer
 from benchmarks.processes import (
     NUM_IMAGES,
     ROOT,
@@ -267,6 +268,7 @@ TABLES: dict[str, Callable[[], list[Row]]] = {
     "overhead": overhead,
     "tracking": tracking,
     "growth": growth,
+    "explorer": explorer,
 }
 GPU_TABLES: dict[str, Callable[[], list[Row]]] = {
     "gpu_training": gpu.training,

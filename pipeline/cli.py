@@ -5,12 +5,8 @@ from typing import Annotated
 
 import typer
 
-<<<<<<< HEAD
-from pipeline import UserError, foreign_python, start_logging
-from pipeline.config.data import FOLDER
-=======
 from pipeline import UserError
->>>>>>> python
+from pipeline.config.data import FOLDER
 from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths, find_root
 

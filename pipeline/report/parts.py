@@ -8,6 +8,8 @@ from pipeline.report.i18n import Message, Translator, _
 
 # The first language's pages lie in reports/, the others' in there.
 TRANSLATIONS = "translations"
+# Beside the first language's pages, in every language.
+EXPLORER = "explorer.html"
 
 
 class Part(NamedTuple):

@@ -13,7 +13,7 @@ from pipeline.report.charts import Chart
 from pipeline.report.context import build_context
 from pipeline.report.folding import split_charts
 from pipeline.report.i18n import Translator
-from pipeline.report.parts import TRANSLATIONS, language_links, part_links
+from pipeline.report.parts import EXPLORER, TRANSLATIONS, language_links, part_links
 from pipeline.report.results import StudyResults
 from pipeline.storage import atomic
 
@@ -38,6 +38,7 @@ def write_pages(study: StudyResults, folder: Path, language: str, up: str) -> No
         "language": language,
         "language_links": language_links(study.params.report.languages, language, up),
         "part_links": part_links(study.params, language, up),
+        "explorer": f"{up}{EXPLORER}#{language}" if study.has_explorer else None,
         "up": up,
         "figures": f"figures{suffix}",
     }

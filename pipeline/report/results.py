@@ -14,6 +14,7 @@ from pipeline.config.system_info import package_versions, system_summary
 from pipeline.data.images import grid_png, read_grid
 from pipeline.report.image_sets import PRIORS
 from pipeline.report.metrics import summary_columns
+from pipeline.report.parts import EXPLORER
 from pipeline.storage import atomic
 from pipeline.storage.reading import read_csv, read_json
 from pipeline.storage.yaml_io import dump_yaml
@@ -46,6 +47,8 @@ class StudyResults(NamedTuple):
     """Of each run and kind, uint8 [rows, N, C, H, W]; snapshots are of `snapshot_epochs`."""
     made_with: dict[str, str]
     """The machine and the versions that made the report."""
+    has_explorer: bool
+    """Whether explorer.html lies beside the pages."""
 
 
 def collect_results(params: Config, paths: Paths, run_ids: dict[str, str]) -> StudyResults:
@@ -75,6 +78,7 @@ def collect_results(params: Config, paths: Paths, run_ids: dict[str, str]) -> St
         read_csv(PUBLISHED),
         pictures,
         {"machine": system_summary(), **package_versions()},
+        has_explorer=True,
     )
 
 
@@ -130,6 +134,7 @@ def load_results(reports: Path) -> StudyResults:
             for run in summary.index
         },
         read_json(folder / "made_with.json"),
+        (reports / EXPLORER).exists(),
     )
 
 

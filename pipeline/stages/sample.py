@@ -8,6 +8,7 @@ from pipeline.config.paths import Paths
 from pipeline.data.images import grid_png
 from pipeline.data.loader import load_split, to_float
 from pipeline.models.vae import VAE
+from pipeline.sampling.directions import NUM_IMAGES, explored_codes
 from pipeline.sampling.samplers import decode_to_uint8, interpolate, sample_priors
 from pipeline.storage import atomic
 from pipeline.training.device import get_device
@@ -47,3 +48,7 @@ def main(run: RunConfig, config: Config, paths: Paths) -> None:
             atomic.write_bytes(folder / f"{name}.png", grid_png(rows))
         tensors = {prior: torch.from_numpy(images) for prior, images in samples.items()}
         atomic.write_bytes(folder / "samples.safetensors", save(tensors))
+        # Last: what it draws must not change the pictures above.
+        test_images = torch.tensor(dataset.test_images[:NUM_IMAGES], device=device)
+        explored = explored_codes(model, mu, codes, test_images, generator)
+        atomic.write_bytes(folder / "codes.safetensors", save(explored))

@@ -1,19 +1,15 @@
-"""The report and MLflow's UI in a real browser: Debian's chromium, headless, driven by Playwright.
-
-PICTURES=folder keeps the screenshots that the tests take.
-"""
+"""The report and MLflow's UI in a real browser."""
 
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from chromium import brightness, browser, needs_chromium, photograph
 from conftest import ROOT
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from servers import free_port, mlflow_server, stop
 
 from pipeline.config.grid import Config
@@ -21,13 +17,8 @@ from pipeline.config.paths import Paths
 from pipeline.tracking.client import FIRST_METRIC, get_client, search_training_runs, store_uri
 from pipeline.tracking.sync import sync
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="no chromium here; `apt-get install chromium` brings it"
-    ),
-]
+pytestmark = [pytest.mark.slow, needs_chromium]
+__all__ = ["browser"]  # a fixture
 PUBLISHED = ("report.html", "translations/report.uk.html", "ablation/report.html")
 PAGES = [ROOT / "reports" / page for page in PUBLISHED]
 # The study of params.yaml on a common screen; ten screens at most.
@@ -44,20 +35,6 @@ SHOWN = """([name, count]) => {
     const shown = image => image.naturalWidth && decodeURIComponent(image.src).includes(name)
     return images.length == count && images.every(shown)
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        # As root, as CI runs, chromium has no sandbox to offer.
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
-def photograph(page: Page, name: str) -> None:
-    if folder := os.environ.get("PICTURES"):
-        page.screenshot(path=Path(folder) / f"{name}.png")
 
 
 @pytest.mark.parametrize(
@@ -94,10 +71,6 @@ def test_the_report_is_whole_on_phone_and_desktop(
     )
     assert (brightness(background) < brightness(text)) == (scheme == "dark")
     page.close()
-
-
-def brightness(color: str) -> int:
-    return sum(int(part) for part in color.removeprefix("rgb(").rstrip(")").split(",")[:3])
 
 
 @pytest.mark.parametrize("path", PAGES, ids=PUBLISHED)

@@ -25,7 +25,7 @@ STAGES = read_yaml(ROOT / "dvc.yaml")["stages"]
 DECIDING = {"data", "download", "models", "training", "sampling", "evaluation", "report"}
 # Workflow leads from the train stage to the training. The tracker is told, and decides nothing.
 NOT_FOLLOWED = {"tracking"}
-MAX_DEPS = 9
+MAX_DEPS = 10
 
 
 def module_file(name: str) -> Path | None:
