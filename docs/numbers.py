@@ -13,6 +13,7 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from docs.markdown import ROOT, between, claim, listed, number, read_json, table, verdict
+from pipeline.report.generation import with_best_prior
 
 REPORTS = ROOT / "reports"
 ABLATION = REPORTS / "ablation"
@@ -36,10 +37,7 @@ SAMPLE_RATIO_AIM, PRIOR_GAIN_AIM = 1.5, 0.10
 @cache
 def summary(folder: Path = REPORTS) -> pd.DataFrame:
     """Read a study's summary.csv, one row a run, with its best prior's samples."""
-    runs = pd.read_csv(folder / "summary.csv")
-    distances = runs[[f"fd_samples_{prior}" for prior in PRIORS]]
-    best = distances.idxmin(axis=1).str.removeprefix("fd_samples_")
-    return runs.assign(fd_samples=distances.min(axis=1), best_prior=best)
+    return with_best_prior(pd.read_csv(folder / "summary.csv"))
 
 
 @cache

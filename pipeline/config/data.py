@@ -58,7 +58,7 @@ class DataConfig(ConfigModel):
         if self.val_size >= total:
             raise ValueError(
                 f"val_size is {self.val_size}, but {self.dataset} has {total} training images; "
-                f"allowed: 1 to {total - 1}"
+                f"allowed: {MIN_SET_SIZE} to {total - 1}"
             )
         left = total - self.val_size
         if self.train_size is not None and self.train_size > left:

@@ -1,12 +1,12 @@
 """Which charts the report has, of which numbers."""
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
 from pipeline.evaluation.reconstruction import psnr
-from pipeline.report import figures
+from pipeline.report import figures, planes
+from pipeline.report.chart import Chart
 from pipeline.report.diagnosis import run_label, without_collapse
 from pipeline.report.figures import Curve
 from pipeline.report.folding import fold
@@ -15,17 +15,6 @@ from pipeline.report.image_sets import IMAGE_SETS
 from pipeline.report.metrics import REGISTRY
 from pipeline.report.results import StudyResults
 from pipeline.report.rivals import GAUSSIAN, RIVAL_SETS, TRAINING_IMAGES, rival_values
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-
-class Chart(NamedTuple):
-    """A figure with the name of its file and what it shows in words."""
-
-    name: str
-    alt: Message
-    figure: "Figure"
 
 
 def overview(study: StudyResults, translator: Translator) -> Chart:
@@ -44,14 +33,10 @@ def reconstruction_charts(study: StudyResults, translator: Translator) -> Iterat
     """Yield charts of reconstructions and likelihood."""
     if len(study.params.grid.latent_dims) > 1:
         yield psnr_by_size(study, translator)
-        yield likelihood_by_size(study, translator)
+        if study.summary["bits_per_dim"].notna().any():
+            yield likelihood_by_size(study, translator)
         yield explained_by_size(study, translator)
-    mean_image = psnr(study.baselines["pca_mse"][0])
-    yield Chart(
-        "rate-distortion",
-        _("Distortion against rate, a point for each run, with PCA's distortion drawn in"),
-        figures.rate_distortion(study.summary, mean_image, translator),
-    )
+    yield planes.rate_distortion(study, translator)
 
 
 def latent_charts(study: StudyResults, translator: Translator) -> Iterator[Chart]:
@@ -61,6 +46,12 @@ def latent_charts(study: StudyResults, translator: Translator) -> Iterator[Chart
         _("KL of each dimension, sorted"),
         figures.kl_per_dimension(study.latent_stats, translator),
     )
+
+
+def plane_charts(study: StudyResults, translator: Translator) -> Iterator[Chart]:
+    """Yield the two planes: how near reconstructions are, and what samples owe to the code."""
+    yield planes.perception_distortion(study, translator)
+    yield planes.rate_distance(study, translator)
 
 
 def generation_charts(study: StudyResults, translator: Translator) -> Iterator[Chart]:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pandas as pd
+
 from pipeline.report import method
 from pipeline.report.claims import (
     SOURCE_DATASET,
@@ -16,14 +18,15 @@ from pipeline.report.comparison import (
     comparison_table,
     describe_gains,
 )
-from pipeline.report.diagnosis import HEADING, collapse_message, run_label
+from pipeline.report.diagnosis import HEADING, collapse_message, run_label, sample_label
 from pipeline.report.folding import fold
-from pipeline.report.generation import priors_best_first
+from pipeline.report.generation import priors_best_first, with_best_prior
 from pipeline.report.image_sets import PRIORS
+from pipeline.report.metric import Metric
 from pipeline.report.metrics import REGISTRY, TABLES
 from pipeline.report.results import StudyResults, snapshot_epochs
 from pipeline.report.rivals import rival_rows
-from pipeline.report.tables import run_tables
+from pipeline.report.tables import measured, run_tables
 from pipeline.report.verdict import answers
 
 
@@ -36,12 +39,16 @@ def build_context(study: StudyResults) -> dict[str, Any]:
     return {
         "title": method.title(study),
         "grid": method.grid(params),
-        "answers": answers(summary, study.baselines, params.report.baseline, params.data.dataset),
+        "answers": answers(study),
         "runs": runs,
         "fold": fold(summary),
         "pictures": study.pictures,
         "snapshot_epochs": {run.run: snapshot_epochs(int(run.epochs)) for run in runs},
         "labels": {run.run: run_label(run) for run in runs},
+        "sample_labels": {
+            f"samples_{prior}": {run.run: sample_label(run, prior) for run in runs}
+            for prior in PRIORS
+        },
         "reasons": {run.run: collapse_message(run) for run in runs},
         "headings": TABLES | {"reasons": HEADING},
         "tables": run_tables(summary, rivals),
@@ -49,12 +56,18 @@ def build_context(study: StudyResults) -> dict[str, Any]:
         "comparison": comparison_context(study),
         "reproduction": reproduction_context(study),
         "method": method.method(study),
-        "glossary": [metric for metric in REGISTRY.values() if metric.table in ("run", *TABLES)],
+        "glossary": glossary(summary),
         "extractor": params.evaluate.feature_extractor,
         "repeatability": method.repeatability(study.made_with),
         "measured_on": method.measured_on(study.made_with),
         "how_to_reproduce": method.how_to_reproduce(params),
     }
+
+
+def glossary(summary: pd.DataFrame) -> list[Metric]:
+    """Return the metrics that the tables of runs show."""
+    shown = measured(with_best_prior(summary), REGISTRY)
+    return [REGISTRY[key] for key in shown if REGISTRY[key].table in ("run", *TABLES)]
 
 
 def comparison_context(study: StudyResults) -> dict[str, Any] | None:

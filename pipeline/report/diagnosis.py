@@ -28,6 +28,16 @@ def run_label(row: Any) -> Message:
     return _("{label}, PSNR {psnr:.2f} dB", label=label, psnr=row.psnr_db)
 
 
+def sample_label(row: Any, prior: str) -> Message:
+    """Say beside a run's samples what it was judged, what its code holds and how near they are."""
+    return _(
+        "{label}, KL {kl:z.1f} nats, Fréchet distance {distance:.0f}",
+        label=LABELS.get(row.collapse_label, row.collapse_label),
+        kl=row.test_kl,
+        distance=getattr(row, f"fd_samples_{prior}"),
+    )
+
+
 def collapse_message(row: Any) -> Message:
     """Say why a run was judged as it was; `row` is its row of the summary."""
     numbers = _(

@@ -1,12 +1,12 @@
 """Data to Figure; the only matplotlib import. Colors are safe for the color-blind (Okabe & Ito)."""
 
 import io
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -29,6 +29,25 @@ class Curve(NamedTuple):
     color: int = 0
     line: int = 0
     marker: int = 0
+
+
+class Points(NamedTuple):
+    """Marks without a line: of a variant's runs, or of a rival; `names` stand beside them."""
+
+    label: str
+    x: pd.Series
+    y: pd.Series
+    color: str = "black"
+    marker: str = "o"
+    names: Sequence[str] = ()
+    hollow: bool = False
+
+
+class Axis(NamedTuple):
+    """What an axis measures; `log` of the horizontal one begins at zero."""
+
+    label: str
+    log: bool = False
 
 
 def png(figure: Figure) -> bytes:
@@ -90,7 +109,7 @@ def loss_curves(
         line = LINES[-1 - index]
         left.axhline(level, color="black", linestyle=line, linewidth=1, label=name)
     loss = say(_("loss"))
-    _style(left, f"{title}: {loss}", say(_("epoch")), say(_("loss, nats")))
+    _style(left, f"{title}: {loss}", say(_("epoch")), loss)
     _style(right, f"{title}: KL", say(_("epoch")), say(_("KL, nats/image")))
     right.set_ylim(bottom=0)
     for axes in (left, right):
@@ -135,28 +154,36 @@ def by_latent_dim(
     return figure
 
 
-def rate_distortion(summary: pd.DataFrame, mean_image: float, translator: Translator) -> Figure:
-    """Draw PSNR against KL: a point for each run, PCA's of its size, and the mean image's PSNR."""
-    say = translator.translate
+def plane(points: list[Points], x: Axis, y: Axis, title: str, levels: dict[str, float]) -> Figure:
+    """Draw points where two measures put them; `levels` are values of y to draw in by name."""
     figure = Figure(figsize=HALF_PAGE, layout="constrained")
     axes = figure.subplots()
-    several = summary["latent_dim"].nunique() > 1
-    for index, (variant, rows) in enumerate(summary.groupby("variant", sort=False)):
-        color = COLORS[index % len(COLORS)]
-        marker = MARKERS[index % len(MARKERS)]
-        used = rows[rows["collapse_label"] != "collapsed"]
-        _scatter(axes, rows["test_kl"], rows["psnr_db"], color, marker, str(variant))
-        _scatter(axes, used["test_kl"], used["pca_psnr_db"], color, "_")
-        for row in used.itertuples() if several else ():
-            place = (row.test_kl, row.psnr_db)
-            size = str(row.latent_dim)
-            axes.annotate(size, place, (6, -3), textcoords="offset points", fontsize=7)
-    pca = say(_("PCA of that size"))
-    _scatter(axes, [], [], "black", "_", pca)
-    level = say(_("mean image"))
-    axes.axhline(mean_image, color="black", linestyle=":", linewidth=1, label=level)
-    _style(axes, say(_("Rate and distortion")), say(_("KL, nats/image")), say(_("PSNR, dB")))
-    _legend_below(figure, columns=4)
+    for marks in points:
+        axes.plot(
+            marks.x,
+            marks.y,
+            color=marks.color,
+            marker=marks.marker,
+            markerfacecolor="none" if marks.hollow else marks.color,
+            linestyle="",
+            # PCA's dashes are wider than the runs' own marks.
+            markersize=12 if marks.marker == "_" else 6,
+            label=marks.label,
+        )
+        for name, place in zip(marks.names, zip(marks.x, marks.y, strict=True), strict=False):
+            above = (0, 5)
+            axes.annotate(name, place, above, textcoords="offset points", fontsize=7, ha="center")
+    for index, (name, level) in enumerate(levels.items()):
+        line = LINES[-1 - index]
+        axes.axhline(level, color="black", linestyle=line, linewidth=1, label=name)
+    if x.log:
+        axes.set_xscale("symlog", linthresh=1)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_xlim(-0.2, 2 * axes.dataLim.xmax)
+    if y.log:
+        axes.set_yscale("log")
+    _style(axes, title, x.label, y.label)
+    _legend_below(figure, columns=3)
     return figure
 
 
@@ -184,14 +211,6 @@ def _style(axes, title: str, x: str, y: str) -> None:  # type: ignore[no-untyped
     axes.set_ylabel(y)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _scatter(
-    axes: Axes, x: pd.Series, y: pd.Series, color: str, marker: str, label: str = ""
-) -> None:
-    """Draw points without a line; PCA's dashes are wider than the runs' own marks."""
-    size = 12 if marker == "_" else 6
-    axes.plot(x, y, color=color, marker=marker, linestyle="", markersize=size, label=label)
 
 
 def _legend_below(figure: Figure, columns: int) -> None:

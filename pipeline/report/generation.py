@@ -7,16 +7,20 @@ import pandas as pd
 
 from pipeline.report.diagnosis import without_collapse
 from pipeline.report.i18n import NOTHING, Message, _
-from pipeline.report.image_sets import PRIORS
-
-# What the best prior's samples score, under a name of its own.
-OF_BEST_PRIOR = ("fd", "precision", "recall", "coverage")
+from pipeline.report.image_sets import OF_BEST_PRIOR, PRIORS
 
 
 def with_best_prior(summary: pd.DataFrame) -> pd.DataFrame:
-    """Add each run's `best_prior`, the one of least Fréchet distance, and its samples' scores."""
+    """Add each run's `best_prior` and its samples' scores.
+
+    It was chosen on validation images and stored. Of a run measured before that was done, it is the
+    one of least Fréchet distance to the test images.
+    """
     distances = summary[[f"fd_samples_{prior}" for prior in PRIORS]].set_axis(list(PRIORS), axis=1)
     best = distances.fillna(math.inf).idxmin(axis=1)
+    if "best_prior" in summary:
+        stored = summary["best_prior"].astype(object)
+        best = stored.where(stored.notna(), best)
     scores = {
         f"{measure}_samples": [
             row.get(f"{measure}_samples_{prior}", math.nan)
@@ -35,7 +39,10 @@ def priors_best_first(summary: pd.DataFrame) -> list[str]:
 
 
 def best_samples(summary: pd.DataFrame, baselines: dict[str, Any]) -> list[Message]:
-    """Name the variant and size whose samples are nearest to the test images, and their faults."""
+    """Name what draws the samples nearest to the test images, and the faults of the best run's.
+
+    A Gaussian without latents may win; a collapsed run does not, whatever it draws.
+    """
     used = without_collapse(summary)
     if used.empty:
         return [_("No run's samples show anything: all of them collapsed.")]
@@ -44,35 +51,51 @@ def best_samples(summary: pd.DataFrame, baselines: dict[str, Any]) -> list[Messa
     variant, latent_dim = cells.mean().idxmin()
     rows = scored[(scored["variant"] == variant) & (scored["latent_dim"] == latent_dim)]
     spread = rows["fd_samples"].std()
-    prior = rows.loc[rows["fd_samples"].idxmin(), "best_prior"]
-    nearest = _(
-        "The samples nearest to the test images come from **{variant}** at latent size "
-        "**{latent_dim}** with {prior}: Fréchet distance {distance}, where training images have "
-        "{floor:.1f}.",
-        variant=variant,
-        latent_dim=latent_dim,
-        prior=PRIORS[prior][0],
-        distance=format(rows["fd_samples"].mean(), ".1f")
+    values = {
+        "variant": variant,
+        "latent_dim": latent_dim,
+        "prior": PRIORS[rows.loc[rows["fd_samples"].idxmin(), "best_prior"]][0],
+        "distance": format(rows["fd_samples"].mean(), ".1f")
         + ("" if math.isnan(spread) else f" ± {spread:.1f}"),
-        floor=baselines["fd_train_vs_test"],
-    )
+    }
     return [
-        nearest,
-        *samples_against_gaussian(rows["fd_samples"].mean(), baselines),
+        *nearest_samples(rows["fd_samples"].mean(), values, baselines),
         coverage_of_samples(
             rows["precision_samples"].mean(), rows["recall_samples"].mean(), baselines
         ),
     ]
 
 
-def samples_against_gaussian(distance: float, baselines: dict[str, Any]) -> list[Message]:
-    """Say whether the best samples are nearer than those of a Gaussian without latents."""
-    rival = baselines.get("fd_gaussian")
+def nearest_samples(
+    distance: float, values: dict[str, Any], baselines: dict[str, Any]
+) -> list[Message]:
+    """Name the winner: the best run, of which `values` tell, or a Gaussian without latents."""
+    floor, rival = baselines["fd_train_vs_test"], baselines.get("fd_gaussian")
+    if rival is not None and rival <= distance:
+        return [
+            _(
+                "The samples nearest to the test images come from a **Gaussian without latents**: "
+                "Fréchet distance {rival:.1f}, where training images have {floor:.1f}.",
+                rival=rival,
+                floor=floor,
+            ),
+            _(
+                "No run that uses its code comes as near: the best is **{variant}** at latent size "
+                "**{latent_dim}** with {prior}, {distance}.",
+                **values,
+            ),
+        ]
+    nearest = _(
+        "The samples nearest to the test images come from **{variant}** at latent size "
+        "**{latent_dim}** with {prior}: Fréchet distance {distance}, where training images have "
+        "{floor:.1f}.",
+        floor=floor,
+        **values,
+    )
     if rival is None:
-        return []
-    if distance < rival:
-        return [_("Samples of a Gaussian without latents are farther: {rival:.1f}.", rival=rival)]
-    return [_("Samples of a Gaussian without latents are not farther: {rival:.1f}.", rival=rival)]
+        return [nearest]
+    farther = _("Samples of a Gaussian without latents are farther: {rival:.1f}.", rival=rival)
+    return [nearest, farther]
 
 
 def coverage_of_samples(precision: float, recall: float, baselines: dict[str, Any]) -> Message:

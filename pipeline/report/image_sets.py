@@ -23,6 +23,19 @@ IMAGE_SETS = {"reconstruction": (_("reconstructions"), _("reconstructions"))} | 
 }
 
 
+# What the samples of the run's best prior score, under a name of its own.
+OF_BEST_PRIOR = ("fd", "patch_fd", "precision", "recall", "coverage")
+BEST_PRIOR = Metric(
+    "best_prior",
+    _("best prior"),
+    _(
+        "the prior whose samples have the least Fréchet distance to validation images, which no "
+        "model was trained on; to test images where that was not measured"
+    ),
+    "sets",
+)
+
+
 class Measure(NamedTuple):
     """How far a set of images is from the test images, by their features."""
 
@@ -50,6 +63,17 @@ MEASURES = {
         4,
         False,
         "Bińkowski et al. 2018, sec. 4",
+    ),
+    "patch_fd": Measure(
+        _("patch distance"),
+        _(
+            "Fréchet distance of 8x8 patches as they are, pixels in [0, 1]: color, contrast and "
+            "texture without a trained network, and no objects"
+        ),
+        "sets",
+        3,
+        False,
+        "",
     ),
     "precision": Measure(
         _("precision"),
@@ -96,17 +120,34 @@ def of_sets(table: str) -> tuple[Metric, ...]:
     )
 
 
-def of_best_prior() -> tuple[Metric, ...]:
-    """Return the measures of the samples of each run's best prior, where those are compared."""
+def of_best_prior(table: str) -> tuple[Metric, ...]:
+    """Return the table's measures of the samples of each run's best prior."""
     names = (_("samples"), _("samples of the run's best prior"))
-    keys = ("fd", "precision", "recall", "coverage")
-    return tuple(_measured(key, "samples", *names, "comparison") for key in keys)
+    return tuple(
+        _measured(key, "samples", *names) for key in OF_BEST_PRIOR if MEASURES[key].table == table
+    )
+
+
+def on_validation_images() -> tuple[Metric, ...]:
+    """Return each prior's distance to validation images, by which the best is chosen."""
+    return tuple(
+        Metric(
+            f"val_fd_samples_{prior}",
+            _("Fréchet distance to validation images, {images}", images=short),
+            _("Fréchet distance to validation images, {images}", images=full),
+            "sets",
+            digits=1,
+            greater_is_better=False,
+        )
+        for prior, (short, full) in PRIORS.items()
+    )
 
 
 def of_training_images() -> tuple[Metric, ...]:
-    """Return every measure of the training images: what real images score."""
+    """Return every measure of the training images' features: what real images score."""
     name = _("training images")
-    return tuple(_measured(key, "train_vs_test", name, name, "baselines") for key in MEASURES)
+    keys = [key for key in MEASURES if key != "patch_fd"]
+    return tuple(_measured(key, "train_vs_test", name, name, "baselines") for key in keys)
 
 
 def _measured(

@@ -1,6 +1,7 @@
 """How the numbers were measured, with the study's own settings in the sentences."""
 
 from pipeline.config.grid import Config
+from pipeline.models.flow import NUM_STEPS
 from pipeline.report.i18n import NOTHING, Message, _, _n
 from pipeline.report.results import StudyResults
 
@@ -36,14 +37,14 @@ def grid(params: Config) -> Message:
 
 
 def method(study: StudyResults) -> dict[str, Message]:
-    """Return a paragraph each on images and collapse, on features, and on likelihood."""
+    """Return paragraphs on images and collapse, features, likelihood, and flows if it has any."""
     return {
         "latents": Message(
             "{images}{probe}", {"images": _images(study), "probe": _missing_probe(study)}
         ),
         "generation": _features(study),
         "quality": _likelihood(study.params),
-    }
+    } | _flows(study.params)
 
 
 def repeatability(made_with: dict[str, str]) -> Message:
@@ -65,12 +66,14 @@ def repeatability(made_with: dict[str, str]) -> Message:
 def how_to_reproduce(params: Config) -> Message:
     """Name the command that makes this study, and where its numbers lie."""
     preset = params.tracking.experiment.rpartition("-")[2]
-    target = preset if preset in ("demo", "ablation") else "repro"
+    target = preset if preset in ("demo", "ablation", "generation") else "repro"
     return _(
         "`{command}` rebuilds this page from params.yaml; `dvc repro` alone reruns only what a "
         "change affects. Every number above is in `summary.csv` beside the page, and under the "
         "same keys in `reports/metrics/<run>.json` and MLflow. `make ablation` compares all "
-        "variants at one latent size; its page is in `reports/ablation/`.",
+        "variants at one latent size; its page is in `reports/ablation/`. `make generation` "
+        "compares decoders that are flows, at several rates; its page is in "
+        "`reports/generation/`.",
         command="make " + target,
     )
 
@@ -120,6 +123,21 @@ def _features(study: StudyResults) -> Message:
         train_precision=baselines["precision_train_vs_test"],
         train_recall=baselines["recall_train_vs_test"],
     )
+
+
+def _flows(params: Config) -> dict[str, Message]:
+    flows = [v for v in params.grid.variants if params.recipe(v).loss.likelihood == "flow"]
+    if not flows:
+        return {}
+    message = _(
+        "Images of {variants} are samples: the decoder is a flow, and draws each from noise in "
+        "{steps} evaluations of its network. A reconstruction is one sample, from mu with fixed "
+        "noise; the mean of p(x|z) has its PSNR among the controls. The loss of a flow is no "
+        "likelihood and bounds none, so that none is claimed.",
+        variants=", ".join(f"`{variant}`" for variant in flows),
+        steps=NUM_STEPS,
+    )
+    return {"flows": message}
 
 
 def _likelihood(params: Config) -> Message:

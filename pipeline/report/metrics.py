@@ -5,7 +5,7 @@ here. A new metric is its computation, one row and its translation.
 """
 
 from pipeline import UserError
-from pipeline.report import image_sets, run_metrics
+from pipeline.report import control_metrics, image_sets, quality_metrics, run_metrics
 from pipeline.report.i18n import Message, _
 from pipeline.report.metric import BITS_PER_DIM, NATS_PER_DIM, Metric
 
@@ -14,6 +14,7 @@ TABLES: dict[str, Message] = {
     "latents": _("Is the code used?"),
     "quality": _("How good are reconstructions and likelihood?"),
     "sets": _("How good are sets of images?"),
+    "controls": _("What a generated image proves"),
     "coverage": _("Precision, recall, density, coverage"),
     "cost": _("What each run cost"),
 }
@@ -79,12 +80,16 @@ REGISTRY: dict[str, Metric] = {
     for metric in (
         *run_metrics.RUN,
         *run_metrics.LATENTS,
-        *run_metrics.QUALITY,
+        *quality_metrics.QUALITY,
         *image_sets.of_sets("sets"),
+        *image_sets.of_best_prior("sets"),
+        image_sets.BEST_PRIOR,
+        *image_sets.on_validation_images(),
         NEIGHBORS,
+        *control_metrics.CONTROLS,
         *image_sets.of_sets("coverage"),
+        *image_sets.of_best_prior("coverage"),
         *run_metrics.COST,
-        *image_sets.of_best_prior(),
         *BASELINES,
         *image_sets.of_training_images(),
     )

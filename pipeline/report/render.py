@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.data.images import grid_png
 from pipeline.report import charts, figures
-from pipeline.report.charts import Chart
+from pipeline.report.chart import Chart
 from pipeline.report.context import build_context
 from pipeline.report.folding import split_charts
 from pipeline.report.i18n import Translator
@@ -59,6 +59,7 @@ def draw_charts(study: StudyResults, translator: Translator) -> dict[str, list[C
         "overview": [charts.overview(study, translator)],
         "reconstruction_charts": list(charts.reconstruction_charts(study, translator)),
         "latent_charts": list(charts.latent_charts(study, translator)),
+        "plane_charts": list(charts.plane_charts(study, translator)),
         "generation_charts": list(charts.generation_charts(study, translator)),
         "loss_charts": shown,
         "folded_loss_charts": folded,

@@ -122,6 +122,8 @@ def load_results(reports: Path) -> StudyResults:
     summary = read_csv(reports / "summary.csv").set_index("run", drop=False)
     params = load_config(folder / "params.yaml")
     side = params.data.image_size
+    # Of a study made before a metric was, that is NaN.
+    summary = summary.reindex(columns=list(dict.fromkeys([*summary_columns(), *summary.columns])))
     return StudyResults(
         params,
         summary,
@@ -153,6 +155,8 @@ def _summary_row(
         "mlflow_run_id": run_ids.get(record.fingerprint, "unknown"),
     }
     metrics = read_json(record.paths.metrics(record.run.name))
+    if "psnr_db_of_mean" in metrics:
+        metrics["psnr_gap_db"] = metrics["psnr_db_of_mean"] - metrics["psnr_db"]
     return cell | identity | metrics | _training_times(record)
 
 

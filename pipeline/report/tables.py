@@ -1,6 +1,6 @@
 """Tables as the pages show them: columns that say what they hold, raw values to sort by, text."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline.report.diagnosis import LABELS
 from pipeline.report.generation import with_best_prior
 from pipeline.report.i18n import NOTHING, Message, _
-from pipeline.report.image_sets import IMAGE_SETS
+from pipeline.report.image_sets import IMAGE_SETS, PRIORS
 from pipeline.report.metrics import REGISTRY, TABLES, in_table
 
 NARROW_SPACE = "\u202f"  # one that does not break, and no comma: a decimal point in Ukrainian
@@ -32,7 +32,15 @@ SHOWN = {
         "bits_per_dim",
         "ppca_bits_per_dim",
     ),
-    "sets": (*(f"fd_{images}" for images in IMAGE_SETS), "kd_reconstruction", "nn_distance_ratio"),
+    "sets": (*(f"fd_{images}" for images in IMAGE_SETS), "best_prior", "nn_distance_ratio"),
+    "controls": (
+        "collapse_label",
+        "test_kl",
+        "fd_samples",
+        "fd_null_code",
+        "code_cycle",
+        "psnr_gap_db",
+    ),
     "coverage": (
         "precision_reconstruction",
         "recall_reconstruction",
@@ -42,6 +50,24 @@ SHOWN = {
         "coverage_samples",
     ),
     "cost": ("num_params", "forward_flops", "train_seconds", "images_per_second"),
+}
+# Metrics of other tables that a table shows, too: beside images what they prove.
+BORROWED = {
+    "controls": (
+        "collapse_label",
+        "active_units",
+        "test_kl",
+        "probe_accuracy_z",
+        "psnr_db",
+        "best_prior",
+        "fd_samples",
+        "patch_fd_samples",
+    )
+}
+# How values that are words are called.
+WORDS: dict[str, Mapping[str, Message]] = {
+    "collapse_label": LABELS,
+    "best_prior": {prior: short for prior, (short, _full) in PRIORS.items()},
 }
 
 
@@ -92,22 +118,31 @@ class RunTable(NamedTuple):
 
 
 def run_tables(summary: pd.DataFrame, rivals: pd.DataFrame) -> dict[str, RunTable]:
-    """Return every table of all runs, by name; rivals stand below the runs."""
-    means = over_seeds(with_best_prior(summary))
+    """Return every table of all runs, by name; rivals stand below the runs.
+
+    A column without a number is left out, and a table without a column of its own.
+    """
+    summary = with_best_prior(summary)
+    means = over_seeds(summary)
     tables = {}
     for name in TABLES:
-        keys = [metric.key for metric in in_table(name)]
-        rest = ["variant", "latent_dim", "seed", *by_image_set(keys)]
+        own = measured(summary, [metric.key for metric in in_table(name)])
+        if not own:
+            continue
+        keys = [*measured(summary, BORROWED.get(name, ())), *by_image_set(own)]
+        shown = measured(summary, SHOWN[name])
+        more = not set(keys) <= set(shown) or summary["seed"].nunique() > 1
+        rest = [*CELL, "seed", *keys]
         tables[name] = RunTable(
-            _table(means, rivals, [*CELL, *SHOWN[name]]),
-            _table(summary, rivals, rest) if shows_more(summary, name, keys) else None,
+            _table(means, rivals, [*CELL, *shown]),
+            _table(summary, rivals, rest) if more else None,
         )
     return tables
 
 
-def shows_more(summary: pd.DataFrame, name: str, keys: Sequence[str]) -> bool:
-    """Whether a table has more columns than are shown at once, or more seeds."""
-    return not set(keys) <= set(SHOWN[name]) or summary["seed"].nunique() > 1
+def measured(summary: pd.DataFrame, keys: Iterable[str]) -> list[str]:
+    """Return those of the metrics that a run of the study has."""
+    return [key for key in keys if key in summary and summary[key].notna().any()]
 
 
 def over_seeds(summary: pd.DataFrame) -> pd.DataFrame:
@@ -117,10 +152,8 @@ def over_seeds(summary: pd.DataFrame) -> pd.DataFrame:
     """
     cells = summary.groupby(CELL, sort=False)
     numbers = summary.select_dtypes("number").columns.drop(["latent_dim", "seed"])
-    parts = [
-        cells[list(numbers)].mean(),
-        cells["collapse_label"].agg(count_labels),
-    ]
+    parts = [cells[list(numbers)].mean()]
+    parts += [cells[key].agg(count_words, WORDS[key]) for key in WORDS if key in summary]
     if summary["seed"].nunique() > 1:
         parts.append(cells[list(numbers)].std().add_suffix("_spread"))
     elif "run" in summary:
@@ -128,12 +161,12 @@ def over_seeds(summary: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, axis=1).copy().reset_index()
 
 
-def count_labels(labels: pd.Series) -> Message | str:
-    """Name the label that all seeds have, else how many have which."""
-    counts = labels.value_counts(sort=False)
+def count_words(values: pd.Series, words: Mapping[str, Message]) -> Message | str:
+    """Name the value that all seeds have, else how many have which."""
+    counts = values.value_counts(sort=False)
     if len(counts) == 1:
-        return str(labels.iloc[0])
-    parts = [_("{count} {label}", count=n, label=LABELS.get(str(k), k)) for k, n in counts.items()]
+        return str(values.iloc[0])
+    parts = [_("{count} {label}", count=n, label=words.get(str(k), k)) for k, n in counts.items()]
     text = ", ".join(f"{{part{index}}}" for index in range(len(parts)))
     return Message(text, {f"part{index}": part for index, part in enumerate(parts)})
 
@@ -177,7 +210,7 @@ def _cell(column: Column, record: dict[str, Any]) -> Cell:
     if isinstance(value, Message):
         return Cell(None, value)
     if isinstance(value, str):
-        return Cell(None, LABELS.get(value, value) if column.key == "collapse_label" else value)
+        return Cell(None, WORDS.get(column.key, {}).get(value, value))
     text = format_number(value, column.digits)
     spread = record.get(f"{column.key}_spread")
     if spread is not None and not pd.isna(spread):

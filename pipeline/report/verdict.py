@@ -10,11 +10,14 @@ from pipeline.report.conclusions import recommendation, size_effect
 from pipeline.report.diagnosis import collapse_of_all
 from pipeline.report.generation import best_samples
 from pipeline.report.i18n import Message, _
+from pipeline.report.proofs import proofs
+from pipeline.report.results import StudyResults
 from pipeline.report.rivals import (
     likelihood_against_gaussian,
     likelihood_against_ppca,
     reconstructions_against_pca,
 )
+from pipeline.report.size_or_rate import beta_families, size_or_rate
 
 
 class Answer(NamedTuple):
@@ -25,14 +28,11 @@ class Answer(NamedTuple):
     evidence: str
 
 
-def answers(
-    summary: pd.DataFrame,
-    baselines: dict[str, Any],
-    baseline: str | None = None,
-    dataset: str = SOURCE_DATASET,
-) -> list[Answer]:
+def answers(study: StudyResults) -> list[Answer]:
     """Answer every question that the study has numbers for."""
-    claims = published_claims(summary) if dataset == SOURCE_DATASET else []
+    summary, baselines = study.summary, study.baselines
+    is_source = study.params.data.dataset == SOURCE_DATASET
+    claims = published_claims(summary) if is_source else []
     if summary["latent_dim"].nunique() > 1:
         reconstruction = _("Which latent size for reconstruction?")
         generation = _("Which latent size for generation?")
@@ -42,6 +42,12 @@ def answers(
     found = [
         Answer(reconstruction, reconstruction_sentences(summary, baselines), "quality"),
         Answer(generation, best_samples(summary, baselines), "generation"),
+        Answer(_("What do the generated images prove?"), proofs(summary), "generation"),
+        Answer(
+            _("Does the latent size decide, or the rate of the code?"),
+            size_or_rate(summary, beta_families(study.params)),
+            "generation",
+        ),
         Answer(_("What collapsed, and how is that known?"), collapse_of_all(summary), "latents"),
         Answer(
             _("What did the source report get wrong?"),
@@ -54,6 +60,7 @@ def answers(
             "quality",
         ),
     ]
+    baseline = study.params.report.baseline
     if baseline is not None:
         gains = summarize_gains(compare_to_baseline(summary, baseline), baseline)
         found.insert(0, Answer(_("What does each idea gain?"), gains, "gains"))

@@ -1,9 +1,10 @@
 """What is said of samples: the best run and prior, and never precision without recall."""
 
 import pandas as pd
-import pytest
 
+from pipeline.evaluation import samples
 from pipeline.report.generation import best_samples, priors_best_first, with_best_prior
+from pipeline.report.image_sets import OF_BEST_PRIOR
 
 BASELINES = {
     "fd_train_vs_test": 38.4,
@@ -34,6 +35,22 @@ def test_the_best_prior_is_the_runs_own() -> None:
     assert list(frame["precision_samples"]) == [0.8, 0.9]
 
 
+def test_the_prior_chosen_on_validation_images_is_kept() -> None:
+    """A better one on test images has no say; of an older run, without a choice, it has."""
+    chosen = run(64, (9, 5, 7), best_prior="normal", patch_fd_samples_normal=0.5)
+    frame = with_best_prior(pd.DataFrame([chosen, run(128, (3, 5, 2))]))
+    assert list(frame["best_prior"]) == ["normal", "two_stage"]
+    assert list(frame["fd_samples"]) == [9, 2]
+    assert frame["patch_fd_samples"].iloc[0] == 0.5
+    assert "with z ~ N(0, I): Fréchet distance 9.0" in said(chosen)
+    missing = pd.DataFrame([run(64, (9, 5, 7))]).assign(best_prior=float("nan"))
+    assert list(with_best_prior(missing)["best_prior"]) == ["gmm"]
+
+
+def test_the_scores_of_the_best_prior_are_those_that_the_evaluation_names() -> None:
+    assert set(OF_BEST_PRIOR) == set(samples.OF_BEST_PRIOR)
+
+
 def test_priors_are_ordered_over_runs_that_did_not_collapse() -> None:
     dead = run(64, (1, 900, 900), collapse_label="collapsed")
     frame = pd.DataFrame([dead, run(64, (9, 5, 7)), run(128, (9, 6, 7))])
@@ -56,9 +73,21 @@ def test_seeds_have_their_spread() -> None:
     assert "distance 6.0 ± 1.4," in said(run(64, (9, 5, 8)), run(64, (9, 7, 8)))
 
 
-@pytest.mark.parametrize(("rival", "word"), [(100.0, "are farther"), (1.0, "are not farther")])
-def test_a_gaussian_without_latents(rival: float, word: str) -> None:
-    assert word in said(run(64, (9, 5, 7)), fd_gaussian=rival)
+def test_a_gaussian_without_latents_that_loses() -> None:
+    words = said(run(64, (9, 5, 7)), fd_gaussian=100.0)
+    assert "come from **a** at latent size **64**" in words
+    assert "Samples of a Gaussian without latents are farther: 100.0" in words
+
+
+def test_a_gaussian_without_latents_that_wins_is_named() -> None:
+    words = said(run(64, (9, 5, 7)), fd_gaussian=1.0)
+    assert words.startswith("The samples nearest to the test images come from a **Gaussian")
+    assert "the best is **a** at latent size **64** with z ~ Gaussian mixture, 5.0." in words
+
+
+def test_a_collapsed_run_never_wins() -> None:
+    dead = run(512, (1, 1, 1), variant="silent", collapse_label="collapsed")
+    assert "silent" not in said(run(64, (9, 5, 7)), dead)
 
 
 def test_nothing_is_best_where_all_collapsed() -> None:

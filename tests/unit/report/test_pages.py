@@ -10,6 +10,7 @@ from conftest import ROOT
 from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
 from pipeline.report import render
+from pipeline.report.parts import PARTS
 from pipeline.report.results import load_results
 from pipeline.workflow.workspace import publish_report
 
@@ -19,7 +20,9 @@ PAGES = (
     "translations/report.uk.md",
     "translations/report.uk.html",
 )
-PUBLISHED = [ROOT / "reports", ROOT / "reports" / "ablation"]
+PUBLISHED = {
+    part.preset or "study": ROOT / "reports" / part.folder for part in PARTS if part.published
+}
 
 
 def numbers(text: str) -> list[str]:
@@ -35,7 +38,7 @@ def test_pages_are_made_of_what_is_kept(study: tuple[Config, Paths]) -> None:
     assert {page: (paths.reports / page).read_bytes() for page in PAGES} == before
 
 
-@pytest.mark.parametrize("reports", PUBLISHED, ids=["study", "ablation"])
+@pytest.mark.parametrize("reports", PUBLISHED.values(), ids=PUBLISHED)
 def test_languages_say_the_same_numbers(reports: Path) -> None:
     english = (reports / PAGES[0]).read_text()
     ukrainian = (reports / PAGES[2]).read_text()
@@ -60,7 +63,7 @@ def test_the_page_needs_no_other_file_and_escapes_what_it_shows(
     assert len(re.findall("<img[^>]*alt=.[^ ]", page)) == page.count("<img")
 
 
-@pytest.mark.parametrize("reports", PUBLISHED, ids=["study", "ablation"])
+@pytest.mark.parametrize("reports", PUBLISHED.values(), ids=PUBLISHED)
 def test_the_published_reports_are_what_their_inputs_give(reports: Path, tmp_path: Path) -> None:
     render.write(load_results(reports), tmp_path)
     for page in PAGES:
@@ -90,7 +93,7 @@ def test_tables_in_markdown_are_whole(page: str) -> None:
         assert {row.count(" |") for row in rows[2:]} == {rows[2].count(" |")}, table
 
 
-@pytest.mark.parametrize("reports", PUBLISHED, ids=["study", "ablation"])
+@pytest.mark.parametrize("reports", PUBLISHED.values(), ids=PUBLISHED)
 @pytest.mark.parametrize("page", PAGES)
 def test_links_to_other_pages_and_parts_lead_somewhere(reports: Path, page: str) -> None:
     text = (reports / page).read_text()
@@ -100,7 +103,7 @@ def test_links_to_other_pages_and_parts_lead_somewhere(reports: Path, page: str)
         assert ((reports / page).parent / link).exists(), link
 
 
-@pytest.mark.parametrize("reports", PUBLISHED, ids=["study", "ablation"])
+@pytest.mark.parametrize("reports", PUBLISHED.values(), ids=PUBLISHED)
 def test_evidence_is_in_the_page(reports: Path) -> None:
     for page in PAGES:
         text = (reports / page).read_text()

@@ -75,6 +75,39 @@ def test_several_seeds_are_a_mean_with_its_spread(
     assert tables(published, seeds)["cost"].rest is not None, "each seed's cost"
 
 
+def test_what_images_prove_stands_in_a_table_of_its_own(published: StudyResults) -> None:
+    assert "controls" not in tables(published), "not measured"
+    flows = published.summary["variant"] == "pca_refined"
+    summary = published.summary.assign(
+        fd_null_code=900.0, code_cycle=1.25, psnr_gap_db=flows.map({True: 2.5}), best_prior="normal"
+    )
+    shown, rest = tables(published, summary)["controls"]
+    assert [column.key for column in shown.columns] == [
+        *("variant", "latent_dim", "collapse_label", "test_kl"),
+        *("fd_samples", "fd_null_code", "code_cycle", "psnr_gap_db"),
+    ]
+    assert texts(shown, "psnr_gap_db")[3:5] == ["–", "2.50"], "its images are the mean"
+    assert rest is not None
+    assert texts(rest, "best_prior")[0] == "z ~ N(0, I)"
+    assert {"active_units", "psnr_db"} <= {column.key for column in rest.columns}
+
+
+def test_a_column_without_a_number_is_left_out(published: StudyResults) -> None:
+    summary = published.summary.assign(bits_per_dim=float("nan"))
+    shown, rest = tables(published, summary)["quality"]
+    assert rest is not None
+    for part in (shown, rest):
+        assert "bits_per_dim" not in [column.key for column in part.columns]
+
+
+def test_seeds_that_chose_another_prior_are_counted(
+    published: StudyResults, seeds: pd.DataFrame
+) -> None:
+    chosen = seeds.assign(best_prior=["normal"] * 8 + ["gmm"] * 8)
+    shown = tables(published, chosen)["sets"].shown
+    assert texts(shown, "best_prior")[0] == "1 z ~ N(0, I), 1 z ~ Gaussian mixture"
+
+
 def test_seeds_that_were_judged_otherwise_are_counted(
     published: StudyResults, seeds: pd.DataFrame
 ) -> None:

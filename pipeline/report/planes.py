@@ -1,0 +1,116 @@
+"""Charts in which each run is a point: what two measures say of it at once."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from pipeline.evaluation.reconstruction import psnr
+from pipeline.report.chart import Chart
+from pipeline.report.diagnosis import LABELS, without_collapse
+from pipeline.report.figures import COLORS, MARKERS, Axis, Points, plane
+from pipeline.report.generation import with_best_prior
+from pipeline.report.i18n import Translator, _
+from pipeline.report.results import StudyResults
+from pipeline.report.rivals import GAUSSIAN, MEAN_IMAGE, PCA, TRAINING_IMAGES, rival_values
+
+PCA_OF_THAT_SIZE = _("PCA of that size")
+KL = _("KL, nats/image")
+PSNR = _("PSNR, dB")
+
+
+def rate_distortion(study: StudyResults, translator: Translator) -> Chart:
+    """Put PSNR against rate, with PCA's of each run's size and the mean image's."""
+    say = translator.translate
+    points = list(run_points(study.summary, "test_kl", "psnr_db", translator))
+    used = without_collapse(study.summary)
+    pca = [
+        Points("", rows["test_kl"], rows["pca_psnr_db"], color, "_")
+        for rows, color, _marker in by_variant(study.summary, used)
+    ]
+    points += [*pca, legend_entry(say(PCA_OF_THAT_SIZE), "_")]
+    levels = {say(MEAN_IMAGE): psnr(study.baselines["pca_mse"][0])}
+    title = say(_("Rate and distortion"))
+    return Chart(
+        "rate-distortion",
+        _("Distortion against rate, a point for each run, with PCA's distortion drawn in"),
+        plane(points, Axis(say(KL)), Axis(say(PSNR)), title, levels),
+    )
+
+
+def perception_distortion(study: StudyResults, translator: Translator) -> Chart:
+    """Put the distance of reconstructions against their PSNR, with PCA's and the floor."""
+    say = translator.translate
+    points = list(run_points(study.summary, "psnr_db", "fd_reconstruction", translator))
+    errors, sizes = study.baselines["pca_mse"], study.params.grid.latent_dims
+    distances = {
+        size: distance
+        for size, distance in rival_values(study.baselines, "fd_pca", sizes)
+        if size is not None
+    }
+    if distances:
+        faithful = pd.Series({size: psnr(max(errors[size], 1e-12)) for size in distances})
+        names = [str(size) for size in distances]
+        points.append(Points(say(PCA), faithful, pd.Series(distances), "black", "_", names))
+    title = say(_("Perception and distortion of reconstructions"))
+    distance = Axis(say(_("Fréchet distance of reconstructions")), log=True)
+    levels = {say(TRAINING_IMAGES): study.baselines["fd_train_vs_test"]}
+    return Chart(
+        "perception-distortion",
+        _("Fréchet distance of reconstructions against their PSNR, a point for each run"),
+        plane(points, Axis(say(PSNR)), distance, title, levels),
+    )
+
+
+def rate_distance(study: StudyResults, translator: Translator) -> Chart:
+    """Put the distance of samples against the rate, beside what a decoder draws without a code."""
+    say = translator.translate
+    summary = with_best_prior(study.summary)
+    points = list(run_points(summary, "test_kl", "fd_samples", translator))
+    scored = summary.dropna(subset=["fd_null_code"])
+    if not scored.empty:
+        points += [
+            Points("", rows["test_kl"], rows["fd_null_code"], color, "x")
+            for rows, color, _marker in by_variant(summary, scored)
+        ]
+        points.append(legend_entry(say(_("the same decoder without a code, z = 0")), "x"))
+    levels = {say(TRAINING_IMAGES): study.baselines["fd_train_vs_test"]}
+    if (gaussian := study.baselines.get("fd_gaussian")) is not None:
+        levels[say(GAUSSIAN)] = gaussian
+    title = say(_("Rate of the code and distance of samples"))
+    distance = Axis(say(_("Fréchet distance of samples")), log=True)
+    return Chart(
+        "rate-distance",
+        _("Fréchet distance of the best prior's samples against the rate, a point for each run"),
+        plane(points, Axis(say(KL), log=True), distance, title, levels),
+    )
+
+
+def by_variant(
+    summary: pd.DataFrame, rows: pd.DataFrame
+) -> Iterator[tuple[pd.DataFrame, str, str]]:
+    """Yield those of the rows that each variant of the study has, with its color and marker."""
+    for index, variant in enumerate(summary["variant"].unique()):
+        color, marker = COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)]
+        yield rows[rows["variant"] == variant], color, marker
+
+
+def run_points(summary: pd.DataFrame, x: str, y: str, translator: Translator) -> Iterator[Points]:
+    """Yield every variant's runs, named by their latent sizes; collapsed ones are hollow."""
+    several = summary["latent_dim"].nunique() > 1
+    for rows, color, marker in by_variant(summary, summary):
+        label = str(rows["variant"].iloc[0])
+        used = without_collapse(rows)
+        collapsed = rows.drop(used.index)
+        names = list(used["latent_dim"].astype(str)) if several else []
+        if not used.empty:
+            yield Points(label, used[x], used[y], color, marker, names)
+            label = ""
+        if not collapsed.empty:
+            yield Points(label, collapsed[x], collapsed[y], color, marker, hollow=True)
+    if len(without_collapse(summary)) < len(summary):
+        yield legend_entry(translator.translate(LABELS["collapsed"]), "o")._replace(hollow=True)
+
+
+def legend_entry(label: str, marker: str) -> Points:
+    """Explain a mark that several variants have, in their colors."""
+    return Points(label, pd.Series(dtype=float), pd.Series(dtype=float), marker=marker)
