@@ -35,7 +35,7 @@ class DataConfig(ConfigModel):
         description="use only this many of the remaining training images; null: all"
     )
     image_size: Literal[32, 64] = Field(
-        IMAGE_SIZE, description="folder: side of the squares that its images become, pixels"
+        32, description="folder: side of the squares that its images become, pixels"
     )
     test_size: Fraction = Field(
         0.2,

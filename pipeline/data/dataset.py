@@ -34,7 +34,8 @@ class Dataset:
         digest = hashlib.sha256()
         for array in arrays:
             digest.update(np.ascontiguousarray(array).data)
-        return cls(name, *arrays, sha256=digest.hexdigest())
+        parts = dict(zip(PARTS, arrays, strict=True))
+        return cls(name=name, **parts, sha256=digest.hexdigest())
 
 
 def save_dataset(dataset: Dataset, path: Path) -> None:
