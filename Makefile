@@ -22,7 +22,7 @@ PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro ablation generation params test test-integration test-all test-stress bench lint format docs ui lock upgrade
+.PHONY: help setup demo repro ablation generation params test test-integration test-stress bench lint format docs ui lock upgrade
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -85,9 +85,6 @@ test: $(READY)  ## the fast tests: no network, no data
 
 test-integration: $(READY)  ## the tests that run the whole pipeline
 	@$(PYTEST) -m 'slow and not long'
-
-test-all: $(READY)  ## both in one go, as CI does
-	@$(PYTEST) --no-loadscope-reorder -m 'not long' tests/integration tests/unit
 
 test-stress: $(READY)  ## kill the pipeline 100 times, feed it 1,600 bad inputs, and the longest tests (two hours)
 	@FUZZ_CASES=400 python -m pytest -m fuzz
