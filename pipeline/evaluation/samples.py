@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pipeline.config.schema import EvalConfig
-from pipeline.evaluation.distances import distances
+from pipeline.evaluation.distances import ReferenceSet
 from pipeline.evaluation.features import FeatureExtractor, extract_features
 
 # Nearest training images are looked for of this many samples at most.
@@ -43,9 +43,10 @@ def sample_metrics(
     sets = {"reconstruction": reconstructions}
     sets |= {f"samples_{prior}": images for prior, images in samples.items()}
     features: dict[str, Tensor] = {}
+    test = ReferenceSet(reference.test, config.seed)
     for name, images in sets.items():
         features[name] = extract_features(images[:count], extractor)
-        metrics |= distances(reference.test, features[name], name, config.seed)
+        metrics |= test.distances(features[name], name)
     best = min(samples, key=lambda prior: metrics[f"fd_samples_{prior}"])
     neighbors = nearest_training_images(features[f"samples_{best}"], reference)
     return metrics | {"nn_distance_ratio": neighbors.distance_ratio}, best, neighbors
