@@ -54,9 +54,14 @@ def is_out_of_memory(error: BaseException) -> bool:
 
     PyTorch's CPU allocator raises a plain RuntimeError, its CUDA allocator a subclass of it.
     """
-    said = str(error)
-    asked = "allocate" in said or "out of memory" in said
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and asked)
+    asked = isinstance(error, RuntimeError) and lacks_memory(str(error))
+    return isinstance(error, MemoryError) or asked
+
+
+def lacks_memory(said: str) -> bool:
+    """Tell whether words are those of an allocator, of CUDA's libraries or of the loader."""
+    words = ("allocate", "out of memory", "ALLOC_FAILED", "MemoryError", "failed to map segment")
+    return any(each in said for each in words)
 
 
 def foreign_python(error: ModuleNotFoundError) -> str:

@@ -43,10 +43,14 @@ def feature_precision(name: ExtractorName, device: torch.device) -> Precision:
 
 @torch.inference_mode()
 def extract_features(images: Tensor, extractor: FeatureExtractor) -> Tensor:
-    """Return features [N, D] of uint8 images [N, C, H, W]; gray images become gray colors."""
+    """Return features [N, D] of uint8 images [N, C, H, W]; gray images become gray colors.
+
+    Equal images are looked at once: a collapsed model's reconstructions are one image.
+    """
+    images, index = images.unique(dim=0, return_inverse=True)
     if images.shape[1] == 1:
         images = images.expand(-1, 3, -1, -1)
-    return torch.cat([extractor(part) for part in images.split(BATCH_SIZE)])
+    return torch.cat([extractor(part) for part in images.split(BATCH_SIZE)])[index]
 
 
 def _efficientnet(device: torch.device) -> FeatureExtractor:

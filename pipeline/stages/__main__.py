@@ -1,5 +1,6 @@
 """How every DVC stage starts: `python -m pipeline.stages NAME [RUN or latent size]`."""
 
+import os
 import signal
 import sys
 import time
@@ -22,7 +23,6 @@ def run_stage(name: str = "", *cell: str) -> None:
     # Imports take seconds: a Ctrl-C during them, too, must end in main's hands.
     from pipeline.config.loader import load_config
     from pipeline.config.paths import Paths
-    from pipeline.storage import atomic
 
     if name not in (*STUDY_STAGES, *SIZE_STAGES, *RUN_STAGES):
         raise UserError(USAGE)
@@ -32,10 +32,23 @@ def run_stage(name: str = "", *cell: str) -> None:
     config = load_config(paths.params)
     select = config.latent_dim if name in SIZE_STAGES else config.run
     selected = [select(value) for value in cell]
+    limit_threads(config.train.num_threads)
+    from pipeline.storage import atomic
+
     start = time.monotonic()
     import_module(f"pipeline.stages.{name}").main(*selected, config, paths)
     stage = "@".join((name, *cell))
     atomic.write_json(paths.duration(stage), {"seconds": time.monotonic() - start})
+
+
+def limit_threads(count: int) -> None:
+    """Let every library use so many threads; none may be imported yet.
+
+    How a sum is split over threads decides its rounding: a stage's bytes must depend neither on the
+    machine's cores nor on what runs beside it.
+    """
+    for library in ("OMP", "MKL", "OPENBLAS"):
+        os.environ[f"{library}_NUM_THREADS"] = str(count)
 
 
 def main() -> None:

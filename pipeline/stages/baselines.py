@@ -6,7 +6,7 @@ from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
 from pipeline.data.loader import load_split
 from pipeline.evaluation.baselines import compute_baselines, mean_pixel_entropy
-from pipeline.evaluation.distances import distances
+from pipeline.evaluation.distances import ReferenceSet
 from pipeline.evaluation.features import extract_features, load_feature_extractor
 from pipeline.evaluation.rivals import gaussian_samples
 from pipeline.models.pca import fit_pca
@@ -34,13 +34,14 @@ def main(config: Config, paths: Paths) -> None:
         "train": extract_features(train_images[:count], extractor),
         "val": extract_features(val_images[:count], extractor),
     }
+    reference = ReferenceSet(features["test"], config.evaluate.seed)
     metrics = compute_baselines(pca, test_images)
-    metrics |= distances(features["test"], features["train"], "train_vs_test", config.evaluate.seed)
+    metrics |= reference.distances(features["train"], "train_vs_test")
     metrics["num_feature_images"] = len(features["test"])
     generator = torch.Generator().manual_seed(config.evaluate.seed)
     samples = gaussian_samples(pca, test_images, len(features["test"]), generator)
     of_gaussian = extract_features(samples, extractor)
-    metrics |= distances(features["test"], of_gaussian, "gaussian", config.evaluate.seed)
+    metrics |= reference.distances(of_gaussian, "gaussian")
 
     # Write.
     maps = {"mean": pca.mean.reshape(entropy.shape).cpu(), "entropy": entropy.cpu()}

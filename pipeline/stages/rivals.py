@@ -6,7 +6,7 @@ from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
 from pipeline.data.loader import load_split
 from pipeline.evaluation.baselines import load_baselines, load_pca
-from pipeline.evaluation.distances import distances
+from pipeline.evaluation.distances import ReferenceSet
 from pipeline.evaluation.features import extract_features, load_feature_extractor
 from pipeline.evaluation.rivals import pca_reconstructions
 from pipeline.storage import atomic
@@ -25,15 +25,16 @@ def main(latent_dim: int, config: Config, paths: Paths) -> None:
         "blurred_train": torch.from_numpy(dataset.train_images[train_idx[:count]]).to(device),
     }
     pca = load_pca(paths.baselines, device)
-    reference = load_baselines(paths.baselines, device).features.test
+    test_features = load_baselines(paths.baselines, device).features.test
     weights = paths.of_user(config.evaluate.feature_extractor_weights)
     extractor = load_feature_extractor(config.evaluate.feature_extractor, weights, device)
 
     # Measure.
+    reference = ReferenceSet(test_features, config.evaluate.seed)
     metrics: dict[str, float] = {"latent_dim": latent_dim}
     for name, originals in images.items():
         features = extract_features(pca_reconstructions(pca, originals, latent_dim), extractor)
-        metrics |= distances(reference, features, name, config.evaluate.seed)
+        metrics |= reference.distances(features, name)
 
     # Write.
     atomic.write_json(paths.rivals(latent_dim), metrics)

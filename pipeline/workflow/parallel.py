@@ -1,196 +1,165 @@
-"""Trainings side by side by Dask: workers of this machine, or those of a scheduler's address."""
+"""DVC's stages side by side on this machine, each as soon as what it needs is there.
+
+`dvc repro` runs one stage at a time. Of siblings each may run in a `dvc repro --single-item` of its
+own; Dask knows which is ready, and starts the longest kind first. Its workers are threads of this
+process: all that they do is wait for DVC.
+"""
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from threading import Thread
-from typing import Any
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
 
-from pipeline import UserError, first_line, is_out_of_memory
-from pipeline.config.loader import load_config
+from pipeline import first_line, lacks_memory
 from pipeline.config.paths import Paths
-from pipeline.workflow.progress import RunsProgress
-from pipeline.workflow.worker_check import check_workers, import_from
+from pipeline.workflow.dvc_command import own_environment
+from pipeline.workflow.plan import StageStatus
+from pipeline.workflow.progress import StagesProgress
 
-TOPIC = "vae-epochs"
-CONNECT_SECONDS = 10
-# How many processes may die of one run before it is left to DVC, which trains it alone.
-DEATHS_ALLOWED = 1
-# How often it is looked whether there are workers at all, and how often there may be none.
-LOOK_SECONDS = 20
-LOOKS_ALLOWED = 3
-NO_WORKERS = "no process that trains beside others stays alive, most likely because memory ran out"
-logger = logging.getLogger(__name__)
+TOPIC = "vae-lines"
+# How a stage says what a person can mend, and how Python says the rest.
+ERROR, TRACEBACK = "error: ", "Traceback (most recent call last)"
+# How long stages have to end by themselves after Ctrl-C.
+STOP_SECONDS = 30
+KILLED = "ended without a word, most likely because memory ran out"
+MEMORY = "out of memory beside the others; run fewer at once (--jobs)"
 
 
-def train_in_parallel(
-    paths: Paths, runs: list[str], jobs: int, scheduler: str | None
-) -> dict[str, str]:
-    """Bring every run's checkpoint to its last epoch; returns the reasons of those that were not.
+class Failure(NamedTuple):
+    """Why a stage failed, and whether it may succeed alone."""
 
-    Raises UserError if the scheduler is not there, or goes away.
+    reason: str
+    again: bool
+
+
+class StageError(Exception):
+    """A stage that failed; its text is the line that says why, or empty."""
+
+
+def run_side_by_side(paths: Paths, stages: list[StageStatus], jobs: int) -> dict[str, Failure]:
+    """Let DVC run the stages, given in its order, `jobs` at a time; returns those that failed.
+
+    What needs one that failed is not run, and not among them. Interrupted, it ends what runs.
     """
-    root = str(paths.root.resolve())
-    reasons = {}
-    with _client(min(jobs, len(runs)), scheduler) as client, RunsProgress(runs) as progress:
-        if scheduler is not None:
-            _while_connected(client, lambda: check_workers(client, root), scheduler)
-        client.subscribe_topic(TOPIC, lambda event: progress.update(*event[1]))
-        futures = {client.submit(_task(name, root), key=name, pure=False): name for name in runs}
-        for future in _as_finished(client, set(futures), scheduler):
-            if future.done() and (error := future.exception()):
-                reasons[futures[future]] = explain(error)
-            elif not future.done():
-                reasons[futures[future]] = NO_WORKERS
-    return reasons
+    from distributed import as_completed
+
+    failures: dict[str, Failure] = {}
+    needs = {status.stage: status.needs for status in stages}
+    with _threads(jobs) as client, StagesProgress(len(stages)) as progress:
+        client.subscribe_topic(TOPIC, lambda event: progress.line(*event[1]))
+        futures = _submit(client, stages, str(paths.root.resolve()))
+        with _stop_when_interrupted(client, futures):
+            for future in as_completed(futures.values()):
+                name = future.key
+                if future.status == "finished":
+                    progress.done(name, future.result())
+                # Dask fails what needs a failed one, too.
+                elif all(
+                    futures[other].status != "error" for other in needs[name] if other in futures
+                ):
+                    failures[name] = explain(future.exception())
+                    progress.failed(name, failures[name].reason)
+    return failures
 
 
-def _as_finished(client: Any, pending: set[Any], scheduler: str | None) -> Iterator[Any]:
-    """Yield futures as they finish; unfinished ones where no worker of this machine stays alive.
+def _submit(client: Any, stages: list[StageStatus], root: str) -> dict[str, Any]:
+    """Hand all stages to Dask; returns the future of each."""
+    futures: dict[str, Any] = {}
+    for status in stages:
+        name = status.stage
+        needed = [futures[other] for other in status.needs if other in futures]
+        # The longest kind first: what is short then fills the gaps at the end.
+        priority = int(name.startswith("train@"))
+        futures[name] = client.submit(
+            run_stage, name, root, *needed, key=name, pure=False, priority=priority
+        )
+    return futures
 
-    Workers that die while they start run no task, which then is nobody's failure: Dask would wait
-    for ever. UserError if the scheduler goes away; its workers may come back.
+
+def run_stage(stage: str, root: str, *needed: float) -> float:
+    """Let DVC run one stage, and report the lines that it writes; returns how many seconds it took.
+
+    Raises StageError if it fails.
     """
-    from distributed import CancelledError, wait
+    from distributed import get_worker
 
-    looks_without = 0
-    while pending:
-        try:
-            finished, pending = wait(pending, LOOK_SECONDS, return_when="FIRST_COMPLETED")
-        except CancelledError:
-            raise UserError(_gone(scheduler)) from None
-        except TimeoutError:
-            workers = client.scheduler_info(n_workers=-1)["workers"]
-            looks_without = 0 if workers else looks_without + 1
-            if scheduler is None and looks_without > LOOKS_ALLOWED:
-                yield from pending
-                return
-            if scheduler is not None and looks_without == 1:
-                logger.warning("%s has no workers now; waiting for some", scheduler)
-            continue
-        yield from finished
+    worker, start, lines = get_worker(), time.monotonic(), []
+    command = ["dvc", "--wait-for-lock", "repro", "--quiet", "--single-item", stage]
+    with subprocess.Popen(
+        [sys.executable, "-m", *command],
+        cwd=root,
+        env=own_environment() | {"PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        for line in process.stdout or ():
+            lines.append(line.rstrip())
+            if not line.startswith(ERROR):
+                worker.log_event(TOPIC, (stage, lines[-1]))
+    if process.returncode:
+        raise StageError(last_error(lines))
+    return time.monotonic() - start
 
 
-def check_scheduler(address: str) -> None:
-    """Raise UserError unless a Dask scheduler answers at the address."""
-    with _connect(address):
-        pass
+def last_error(lines: list[str]) -> str:
+    """Find the line in which a stage said why it failed; empty if it did not come to that."""
+    errors = [line.removeprefix(ERROR) for line in lines if line.startswith(ERROR)]
+    if not errors and any(line.startswith(TRACEBACK) for line in lines):
+        return lines[-1]
+    return errors[-1] if errors else ""
+
+
+def explain(error: BaseException) -> Failure:
+    """Say in a line why a stage failed. Where memory ran out, or may have, it may succeed alone."""
+    from distributed import KilledWorker
+
+    if lacks_memory(repr(error)):
+        return Failure(MEMORY, again=True)
+    if not str(error) or isinstance(error, KilledWorker):
+        return Failure(KILLED, again=True)
+    return Failure(first_line(error), again=False)
 
 
 @contextmanager
-def _client(num_workers: int, scheduler: str | None) -> Iterator[Any]:
-    """Connect to the scheduler, or to workers of this machine that are started for it."""
-    if scheduler is not None:
-        with _connect(scheduler) as client:
-            yield client
-        return
-    import dask
+def _threads(count: int) -> Iterator[Any]:
+    """Start a scheduler with one worker of `count` threads in this process."""
     from distributed import Client, LocalCluster
 
-    # Dask would kill a worker at its share of the memory, however much the machine has left.
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": DEATHS_ALLOWED}),
         LocalCluster(
-            n_workers=num_workers,
-            threads_per_worker=1,
+            n_workers=1,
+            threads_per_worker=count,
+            processes=False,
             memory_limit=0,
             # Any free port: None would still take 8787, and say so where another has it.
             dashboard_address=":0",
-            silence_logs=logging.ERROR,
+            silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster) as client,
     ):
         yield client
 
 
-def _connect(address: str) -> Any:
-    from distributed import Client
+@contextmanager
+def _stop_when_interrupted(client: Any, futures: dict[str, Any]) -> Iterator[None]:
+    """Where Ctrl-C comes, start nothing more, and end what runs as Ctrl-C in a terminal does."""
+    import psutil
 
-    # Pages of traceback beside the one line that is said here.
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
-        return Client(address, timeout=CONNECT_SECONDS)
-    # What an address may do wrong is raised as one of many kinds.
-    except Exception as error:
-        raise UserError(
-            f"--scheduler {address}: no Dask scheduler answers there within {CONNECT_SECONDS} s "
-            f"({first_line(error)[:150]}); start `dask scheduler`, or leave --scheduler out to "
-            "train on this machine"
-        ) from None
-
-
-def _while_connected(client: Any, call: Callable[[], None], scheduler: str) -> None:
-    """Do what waits for ever where the scheduler dies meanwhile; UserError if it does."""
-    problems: list[BaseException] = []
-
-    def attempt() -> None:
-        try:
-            call()
-        except BaseException as error:
-            problems.append(error)
-
-    # Nobody joins it where it hangs.
-    waiting = Thread(target=attempt, daemon=True)
-    waiting.start()
-    while waiting.is_alive():
-        waiting.join(1)
-        if client.status != "running":
-            raise UserError(_gone(scheduler))
-    if problems:
-        raise problems[0]
-
-
-def _gone(scheduler: str | None) -> str:
-    where = f"the Dask scheduler {scheduler}" if scheduler else "Dask's scheduler"
-    return (
-        f"{where} went away while runs were trained; their checkpoints are kept: run the same "
-        "command again, and each goes on from its last epoch"
-    )
-
-
-def explain(error: BaseException) -> str:
-    """Say in a line why a run was not trained by its worker."""
-    from distributed import KilledWorker
-
-    if isinstance(error, KilledWorker):
-        return (
-            f"its process was killed {error.allowed_failures + 1} times, most likely because "
-            "memory ran out; close other programs, or train fewer runs at once (--jobs)"
-        )
-    if is_out_of_memory(error):
-        return "out of memory beside the other runs; train fewer at once (--jobs)"
-    return first_line(error)
-
-
-def _task(name: str, root: str) -> Callable[[], None]:
-    """Return what a worker does; sent by value, since a worker may not know this package yet."""
-    find = import_from(root)
-
-    def task() -> None:
-        find()
-        from pipeline.workflow.parallel import train_run
-
-        train_run(name, root)
-
-    return task
-
-
-def train_run(name: str, root: str) -> None:
-    """In a worker: train one run in the workspace `root`, and report each epoch to who listens."""
-    from distributed import get_worker
-
-    from pipeline.workflow.train_run import format_epoch, train_to_last_checkpoint
-
-    paths = Paths(Path(root))
-    config, worker = load_config(paths.params), get_worker()
-    run = config.run(name)
-    train_to_last_checkpoint(
-        run,
-        config,
-        paths,
-        lambda epoch: worker.log_event(
-            TOPIC,
-            (name, int(epoch.metrics["epoch"]), run.train.epochs, format_epoch(run, epoch)),
-        ),
-    )
+        yield
+    except BaseException:
+        client.cancel(list(futures.values()))
+        children = psutil.Process().children(recursive=True)
+        for process in children:
+            # DVC then lets go of its locks by itself.
+            with suppress(psutil.NoSuchProcess):
+                if "pipeline.stages" in " ".join(process.cmdline()):
+                    process.terminate()
+        psutil.wait_procs(children, timeout=STOP_SECONDS)
+        raise

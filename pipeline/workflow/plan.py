@@ -24,12 +24,16 @@ StageState = Literal["up_to_date", "cached", "stale"]
 
 
 class StageStatus(NamedTuple):
-    """One stage; `seconds` is what earlier runs say, None if there were none."""
+    """One stage; `seconds` is what earlier runs say, None if there were none.
+
+    `needs` are the stages whose outputs it reads.
+    """
 
     stage: str
     state: StageState
     reasons: list[str]
     seconds: float | None
+    needs: list[str]
 
 
 class StageInputs(NamedTuple):
@@ -46,12 +50,12 @@ def plan(config: Config, paths: Paths) -> list[StageStatus]:
     Raises UserError where DVC has nothing to work on, or cannot read it.
     """
     require_clone(paths)
-    repo, stages = _stages_in_order(paths)
+    repo, before = _stages_with_needs(paths)
     locked = dvc_lock.entries(paths.dvc_lock)
     remembered = cache(lambda: load_run_cache(repo))
     produced: Hashes = {}
     statuses = []
-    for stage in stages:
+    for stage in TopologicalSorter(before).static_order():
         inputs = StageInputs(stage.cmd, current_params(stage), current_deps(stage, produced))
         entry = locked.get(stage.name)
         reasons = changed_inputs(inputs, entry) + changed_outputs(stage)
@@ -62,11 +66,13 @@ def plan(config: Config, paths: Paths) -> list[StageStatus]:
         outs = dvc_lock.outs(entry) if entry else {}
         produced |= {out.def_path: outs.get(out.def_path) for out in stage.outs}
         seconds = estimate_seconds(stage.name, config, paths) if state == "stale" else 0.0
-        statuses.append(StageStatus(stage.name, state, reasons, seconds))
+        needs = [needed.name for needed in before[stage]]
+        statuses.append(StageStatus(stage.name, state, reasons, seconds, needs))
     return statuses
 
 
-def _stages_in_order(paths: Paths) -> tuple[Any, list[Any]]:
+def _stages_with_needs(paths: Paths) -> tuple[Any, dict[Any, list[Any]]]:
+    """Return DVC's repository, and of each of its stages those that must come before."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
@@ -75,8 +81,7 @@ def _stages_in_order(paths: Paths) -> tuple[Any, list[Any]]:
         graph = repo.index.graph
     except DvcException as error:
         raise UserError(f"dvc.yaml cannot be read: {error}") from None
-    before = {stage: list(graph.successors(stage)) for stage in graph}
-    return repo, list(TopologicalSorter(before).static_order())
+    return repo, {stage: list(graph.successors(stage)) for stage in graph}
 
 
 def current_params(stage: Any) -> dict[str, Any]:

@@ -1,11 +1,20 @@
-"""Runs trained side by side give the files of a serial `dvc repro`; a failing one stops none."""
+"""Stages side by side give the files of a serial `dvc repro`; a failing one stops none."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
+import psutil
 import pytest
-from conftest import DVC_CONFIG, ROOT, SMALL, outputs
+from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment, git_study, outputs
 from distributed import LocalCluster
 
 from pipeline.config.grid import Config, deep_merge
@@ -13,6 +22,7 @@ from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
 from pipeline.tracking.client import get_client, logged_epochs, search_training_runs
 from pipeline.workflow import runner
+from pipeline.workflow.plan import plan
 from pipeline.workflow.workspace import create_workspace
 
 pytestmark = pytest.mark.slow
@@ -30,16 +40,20 @@ def workspace(root: Path, source: Path, changes: dict) -> Paths:
     return Paths(root)
 
 
+def states(paths: Paths) -> dict[str, str]:
+    return {status.stage: status.state for status in plan(load_config(paths.params), paths)}
+
+
 def test_side_by_side_is_serial_byte_for_byte_and_trains_nothing_twice(
     trained: tuple[Config, Paths], tmp_path: Path, mnist_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, serial = trained
     parallel = workspace(tmp_path / "parallel", mnist_root, {})
     config = load_config(parallel.params)
-    assert runner.stale_runs(parallel, config) == ["original-2-0", "pca_refined-2-0"]
+    assert set(states(parallel).values()) == {"stale"}
     assert runner.repro(parallel, jobs=2, scheduler=None) == {}
     assert outputs(parallel.root) == outputs(serial.root)
-    assert runner.stale_runs(parallel, config) == []
+    assert set(states(parallel).values()) == {"up_to_date"}
     assert not list(parallel.root.glob(".checkpoints/*/epoch-*")), "finished states are forgotten"
     client = get_client(parallel)
     for run in search_training_runs(client, "vae-cifar10"):
@@ -53,7 +67,7 @@ def from_the_run_cache(paths: Paths, config: Config, monkeypatch: pytest.MonkeyP
     paths.dvc_lock.unlink()
     shutil.rmtree(paths.root / "models")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{paths.root}/another.db")
-    assert runner.stale_runs(paths, config) == []
+    assert states(paths)["evaluate@original-2-0"] == "cached"
     assert runner.repro(paths, jobs=2, scheduler=None) == {}
     runs = search_training_runs(get_client(paths), "vae-cifar10")
     named = {run.info.run_id for run in runs}
@@ -61,14 +75,65 @@ def from_the_run_cache(paths: Paths, config: Config, monkeypatch: pytest.MonkeyP
     assert set(pd.read_csv(paths.reports / "summary.csv")["mlflow_run_id"]) == named
 
 
+@pytest.mark.parametrize("on_a_cluster", [False, True])
 def test_a_failing_run_is_reported_and_the_others_are_complete(
-    tmp_path: Path, mnist_root: Path
+    tmp_path: Path, mnist_root: Path, on_a_cluster: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     wild = {"variants": {"original": {"train": {"learning_rate": 1e30, "clip_grad_norm": 1e30}}}}
     paths = workspace(tmp_path / "wild", mnist_root, wild)
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        errors = runner.repro(paths, jobs=2, scheduler=cluster.scheduler_address)
-    assert list(errors) == ["original-2-0"]
-    assert errors["original-2-0"].startswith("training diverged")
+    cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
+    with cluster if on_a_cluster else nullcontext(SimpleNamespace(scheduler_address=None)) as c:
+        errors = runner.repro(paths, jobs=2, scheduler=c.scheduler_address)
+    assert list(errors) == ["train@original-2-0"]
+    assert errors["train@original-2-0"].startswith("training diverged")
+    assert "alone" not in caplog.text, "it would diverge again"
     assert paths.metrics("pca_refined-2-0").exists()
     assert not paths.model("original-2-0").exists()
+    stale = {stage for stage, state in states(paths).items() if state != "up_to_date"}
+    assert stale == {f"{kind}@original-2-0" for kind in ("train", "sample", "evaluate")} | {
+        "report"
+    }
+
+
+def test_ctrl_c_ends_every_stage_and_the_same_command_goes_on(
+    tmp_path: Path, mnist_root: Path
+) -> None:
+    long = {"train": {"epochs": 60}, "variants": {"original": {"train": {"epochs": 60}}}}
+    git_study(tmp_path, deep_merge(long, {"download": {"source": str(mnist_root)}}))
+    command = [sys.executable, "-m", "pipeline", "repro", "--jobs", "2"]
+    first = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for(lambda: len({path.parent for path in tmp_path.glob(".checkpoints/*/epoch-*")}) == 2)
+    os.killpg(first.pid, signal.SIGINT)
+    said, _ = first.communicate(timeout=120)
+    assert first.returncode == 130, said
+    assert "Traceback" not in said
+    assert not [process for process in psutil.process_iter() if works_in(process, tmp_path)]
+    assert not list(tmp_path.glob("models/*-2-0")), "both were cut off"
+    second = subprocess.run(
+        command, cwd=tmp_path, env=clean_environment(), capture_output=True, text=True
+    )
+    assert second.returncode == 0, second.stdout + second.stderr
+    for run in ("original-2-0", "pca_refined-2-0"):
+        assert f"{run}: resumed after epoch " in second.stdout
+    assert set(states(Paths(tmp_path)).values()) == {"up_to_date"}
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    end = time.monotonic() + 300
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def works_in(process: psutil.Process, folder: Path) -> bool:
+    with suppress(psutil.Error):
+        return Path(process.cwd()) == folder
+    return False

@@ -14,7 +14,7 @@ from conftest import ROOT, clean_environment
 
 from pipeline import UserError
 from pipeline.config.paths import Paths
-from pipeline.workflow import parallel, worker_check
+from pipeline.workflow import cluster, worker_check
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,7 @@ def dask(command: str, *arguments: str, cwd: Path) -> "subprocess.Popen[bytes]":
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[SimpleNamespace]:
+def running(tmp_path: Path) -> Iterator[SimpleNamespace]:
     """A scheduler in a process of its own, and a worker that was started in another folder."""
     port = str(free_port())
     scheduler = dask("scheduler", "--host", "127.0.0.1", "--port", port, cwd=tmp_path)
@@ -56,8 +56,8 @@ def nap(name: str, root: str) -> Callable[[], None]:
 def test_nobody_there_is_one_line_within_seconds(address: str) -> None:
     start = time.monotonic()
     with pytest.raises(UserError, match="no Dask scheduler answers there") as caught:
-        parallel.check_scheduler(address)
-    assert time.monotonic() - start < 2 * parallel.CONNECT_SECONDS
+        cluster.check_scheduler(address)
+    assert time.monotonic() - start < 2 * cluster.CONNECT_SECONDS
     assert len(str(caught.value).splitlines()) == 1
     assert address in str(caught.value)
 
@@ -75,31 +75,31 @@ def test_the_verb_says_it_before_anything_is_downloaded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("moment", ["check", "training"])
 def test_a_scheduler_that_dies_is_one_line(
-    cluster: SimpleNamespace, moment: str, monkeypatch: pytest.MonkeyPatch
+    running: SimpleNamespace, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dies() -> None:
         time.sleep(1)
-        cluster.scheduler.kill()
+        running.scheduler.kill()
 
     killer = threading.Thread(target=dies)
     if moment == "check":
         # The worker takes seconds to start: whoever waits for it is waiting now.
-        monkeypatch.setattr(parallel, "check_workers", lambda *_: (killer.start(), time.sleep(60)))
+        monkeypatch.setattr(cluster, "check_workers", lambda *_: (killer.start(), time.sleep(60)))
     else:
-        monkeypatch.setattr(parallel, "check_workers", lambda *_: killer.start())
-    monkeypatch.setattr(parallel, "_task", nap)
+        monkeypatch.setattr(cluster, "check_workers", lambda *_: killer.start())
+    monkeypatch.setattr(cluster, "_task", nap)
     start = time.monotonic()
     with pytest.raises(UserError, match="went away while runs were trained; their checkpoints"):
-        parallel.train_in_parallel(Paths(ROOT), ["a", "b"], 2, cluster.address)
+        cluster.train_on_cluster(Paths(ROOT), ["a", "b"], running.address)
     assert time.monotonic() - start < 30
     killer.join()
 
 
 def test_workers_that_would_train_something_else_are_refused(
-    cluster: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    running: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker started anywhere finds the project; other code, versions, folders are named."""
-    with parallel._connect(cluster.address) as client:
+    with cluster.connect(running.address) as client:
         worker_check.check_workers(client, str(ROOT))
 
         monkeypatch.setattr(worker_check, "describe", lambda root: {})

@@ -70,7 +70,8 @@ def test_the_verb_says_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_smallest_sizes_that_are_allowed_go_through_every_stage(
     tmp_path: Path, mnist_root: Path, monkeypatch: pytest.MonkeyPatch, largest: bool
 ) -> None:
-    """What `params` lets through gives no traceback in prdc, sklearn or PCA after the training."""
+    """What `params` lets through gives no traceback in distances, probe or PCA after a training."""
+
     for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT"):
         monkeypatch.delenv(name, raising=False)
     sizes = {section: {} for section, _ in SIZES}

@@ -35,6 +35,18 @@ def test_features_of_color_and_gray_images_are_the_same_twice(small_images: np.n
     assert torch.allclose(extract_features(gray, extract), of_colors)
 
 
+def test_equal_images_are_looked_at_once_and_every_image_has_its_features() -> None:
+    images = torch.arange(12, dtype=torch.uint8).reshape(3, 1, 2, 2)[[2, 0, 2, 1, 1, 2]]
+    seen = []
+
+    def extractor(part: torch.Tensor) -> torch.Tensor:
+        seen.append(len(part))
+        return part[:, 0].flatten(1).float()
+
+    assert torch.equal(extract_features(images, extractor), images.flatten(1).float())
+    assert sum(seen) == 3
+
+
 def test_inception_without_its_weights_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"evaluate\.feature_extractor_weights: there is no file"):
         load_feature_extractor("inception", str(tmp_path / "none.pth"), CPU)
