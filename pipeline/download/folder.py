@@ -106,6 +106,8 @@ def read_folder(folder: Path, data: DataConfig) -> Dataset:
     num_test = data.num_test_images(len(names))
     while num_test < len(order) and _equal(images, order[num_test - 1], order[num_test]):
         num_test += 1
+    if len(order) - num_test < 2 * MIN_SET_SIZE:
+        raise UserError(f"{folder}: most of its {len(names)} images are the same, pixel by pixel")
     test, train = np.array(order[:num_test]), np.array(order[num_test:], np.int64)
     _report_contents(folder, found, classes, images, data.split_sizes(len(train)), num_test)
     pixels = images.pixels

@@ -79,13 +79,14 @@ def read_image(path: Path, side: int) -> np.ndarray:
     """
     with Image.open(path, formats=FORMATS) as image:
         image.draft(None, (DRAFT_SCALE * side, DRAFT_SCALE * side))
-        picture = _over_white(ImageOps.exif_transpose(image))
-    width, height = picture.size
-    edge = min(width, height)
-    left, top = (width - edge) // 2, (height - edge) // 2
-    # Cut out first: `resize` with a box would look beyond its borders.
-    square = picture.crop((left, top, left + edge, top + edge))
-    return np.asarray(square.resize((side, side), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+        ImageOps.exif_transpose(image, in_place=True)
+        width, height = image.size
+        edge = min(width, height)
+        left, top = (width - edge) // 2, (height - edge) // 2
+        # Cut out first: `resize` with a box would look beyond its borders.
+        square = image.crop((left, top, left + edge, top + edge))
+    pixels = _over_white(square).resize((side, side), Image.Resampling.BICUBIC)
+    return np.asarray(pixels).transpose(2, 0, 1)
 
 
 def _over_white(image: Image.Image) -> Image.Image:

@@ -119,6 +119,13 @@ def test_too_few_images_are_refused(tmp_path: Path, count: int) -> None:
     assert len(str(caught.value).splitlines()) == 1
 
 
+def test_a_folder_of_one_image_many_times_is_refused(tmp_path: Path) -> None:
+    for index in range(60):
+        picture(index % 2).save(tmp_path / f"{index}.png")
+    with pytest.raises(UserError, match="most of its 60 images are the same"):
+        read_folder(tmp_path, OWN)
+
+
 def test_a_folder_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for source, said in (
