@@ -34,7 +34,7 @@ class Dataset:
         digest = hashlib.sha256()
         for array in arrays:
             digest.update(np.ascontiguousarray(array).data)
-        return cls(name, *arrays, sha256=digest.hexdigest())
+        return cls(name=name, sha256=digest.hexdigest(), **dict(zip(PARTS, arrays, strict=True)))
 
 
 def save_dataset(dataset: Dataset, path: Path) -> None:
