@@ -18,7 +18,7 @@ NUM_TRAIN_IMAGES = {
     "fashion_mnist": 60_000,
 }
 # The side of their images; digits are padded to it.
-IMAGE_SIZE = 32
+IMAGE_SIZE: Literal[32] = 32
 # Keys that say how a folder becomes a dataset, and nothing of the other datasets.
 OF_FOLDER = ("image_size", "test_size", "skip_damaged")
 

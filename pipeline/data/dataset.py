@@ -34,8 +34,7 @@ class Dataset:
         digest = hashlib.sha256()
         for array in arrays:
             digest.update(np.ascontiguousarray(array).data)
-        parts = dict(zip(PARTS, arrays, strict=True))
-        return cls(name=name, **parts, sha256=digest.hexdigest())
+        return cls(name=name, sha256=digest.hexdigest(), **dict(zip(PARTS, arrays, strict=True)))
 
 
 def save_dataset(dataset: Dataset, path: Path) -> None:

@@ -36,9 +36,8 @@ def batch_from_pickle(content: bytes, count: int, key: str) -> tuple[np.ndarray,
             by_columns = last_flag
     if len(labels) != count or not pixels:
         raise ValueError(f"it has {len(labels)} labels and {len(pixels)} bytes of pixels")
-    values = np.frombuffer(pixels, np.uint8)
-    shape = (count, NUM_PIXELS)
-    table = values.reshape(shape[::-1]).T if by_columns else values.reshape(shape)
+    flat = np.frombuffer(pixels, np.uint8)
+    table = flat.reshape(NUM_PIXELS, count).T if by_columns else flat.reshape(count, NUM_PIXELS)
     return np.array(labels, np.uint8), table
 
 
