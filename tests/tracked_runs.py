@@ -31,6 +31,7 @@ def make_record(config: Config, root: Path, experiment: str = EXPERIMENT) -> Run
     shutil.copy(ROOT / "params.yaml", root)
     record = RunRecord(config.runs[0], "f" * 32, "d" * 64, experiment, Paths(root))
     metadata = {
+        "config": {"image_shape": [3, 32, 32]},
         "fingerprint": record.fingerprint,
         "dataset_sha256": record.dataset_sha256,
         "run": record.run.to_dict(),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import first_line
+from pipeline.config.paths import Paths
 from pipeline.config.run_record import RunRecord
 from pipeline.storage.locks import is_locked
 from pipeline.tracking.metadata import COMPLETE, DESCRIPTION, log_description, run_tags
@@ -23,6 +24,20 @@ FIRST_METRIC = "val_kl"
 # Present for every logged epoch: tells which epochs a store already has.
 STEP_METRIC = "train_loss"
 logger = logging.getLogger(__name__)
+
+
+def create_store(paths: Paths) -> None:
+    """Make a new local store once, before trainings side by side all need it.
+
+    That takes seconds, or many on a busy machine. What fails is said, and stops nothing.
+    """
+    try:
+        database = local_database(store_uri(paths))
+        if database and not database.exists():
+            get_client(paths)
+    # Whatever it is, the trainings meet it again and go on.
+    except Exception as error:
+        warn_unavailable(error)
 
 
 def get_or_create_run(record: RunRecord, reopen: bool = True) -> "tuple[MlflowClient, str]":

@@ -15,8 +15,9 @@ from pipeline.tracking.client import (
 )
 from pipeline.tracking.store import store_uri
 
-# How long a finished training waits for a slow tracker before it leaves the rest to `sync`.
-FLUSH_TIMEOUT = 20.0
+# How long a finished training waits for a slow tracker before it leaves the rest to `sync`: longer
+# than a busy machine needs to make a new store, which is half a minute.
+FLUSH_TIMEOUT = 60.0
 
 Log = Callable[[dict[str, float]], None]
 Epochs = queue.SimpleQueue[dict[str, float] | str]

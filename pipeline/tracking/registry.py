@@ -15,6 +15,7 @@ from pipeline.config.paths import Paths
 from pipeline.config.run_record import RunRecord
 from pipeline.report.metrics import greater_is_better
 from pipeline.storage.reading import read_json
+from pipeline.tracking.model_card import NOTE, model_card
 from pipeline.tracking.store import store_uri
 
 if TYPE_CHECKING:
@@ -27,12 +28,25 @@ PREVIOUS = "previous"
 
 
 def log_model(client: "MlflowClient", run_id: str, record: RunRecord) -> int:
-    """Log z [B, latent_dim] -> pixels [B, C, H, W] in [0, 1] as a pt2 program.
+    """Log z [B, latent_dim] -> pixels [B, C, H, W] in [0, 1] as a pt2 program, and its page.
 
-    Returns how many were logged: none if the run has one.
+    Returns how much was added: nothing if the run has both.
     """
-    if usable_model(client, run_id):
-        return 0
+    model_id = usable_model(client, run_id)
+    added = 0
+    if model_id is None:
+        model_id = _export(client, run_id, record)
+        added += 1
+    # What a person has made of the page stays.
+    if NOTE not in client.get_logged_model(model_id).tags:
+        page = model_card(f"models:/{model_id}", record)
+        client.set_logged_model_tags(model_id, {NOTE: page})
+        added += 1
+    return added
+
+
+def _export(client: "MlflowClient", run_id: str, record: RunRecord) -> str:
+    """Log the decoder and return the model's id."""
     import mlflow.pytorch
     import torch
     from mlflow.models import Model, infer_signature
@@ -50,7 +64,7 @@ def log_model(client: "MlflowClient", run_id: str, record: RunRecord) -> int:
         warnings.simplefilter("ignore")
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         pixels = decoder(torch.from_numpy(z)).numpy()
-        Model.log(
+        logged = Model.log(
             None,
             mlflow.pytorch,
             name=MODEL_NAME,
@@ -61,7 +75,7 @@ def log_model(client: "MlflowClient", run_id: str, record: RunRecord) -> int:
             serialization_format="pt2",
             pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],
         )
-    return 1
+    return str(logged.model_id)
 
 
 def usable_model(client: "MlflowClient", run_id: str) -> str | None:
@@ -171,4 +185,7 @@ def _find_or_register(client: "MlflowClient", registered: str, run_id: str) -> A
         if version.run_id == run_id and version.source == source:
             return version
     model_id = source.removeprefix("models:/")
-    return client.create_model_version(registered, source, run_id, model_id=model_id)
+    page = client.get_logged_model(model_id).tags.get(NOTE)
+    return client.create_model_version(
+        registered, source, run_id, model_id=model_id, description=page
+    )

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from filelock import FileLock
 from mlflow import MlflowClient
 
 from pipeline.config.grid import Config, flatten_dict
 from pipeline.config.paths import Paths
 from pipeline.config.run_record import RunRecord
 from pipeline.tracking import live_logger
-from pipeline.tracking.client import get_client, search_training_runs
+from pipeline.tracking.client import create_store, get_client, search_training_runs
 from pipeline.tracking.live_logger import mirror_training
 from pipeline.tracking.store import HTTP_LIMITS
 
@@ -90,6 +91,40 @@ def test_a_resumed_and_a_forced_run_write_to_the_same_run_each_epoch_once(
         client, run = only_run(record)
         assert run.info.status == "FINISHED"
         assert steps(client, run.info.run_id) == [1, 2, 3]
+
+
+@pytest.mark.slow
+def test_a_short_training_loses_nothing_to_a_store_that_takes_long_to_be_made(
+    record: RunRecord, caplog: pytest.LogCaptureFixture
+) -> None:
+    making = FileLock(f"{record.paths.tracking_database}.lock", thread_local=False)
+    making.acquire()
+    # As long as MLflow has been seen to need for a new database on a busy machine.
+    made = threading.Timer(28, making.release)
+    made.start()
+    with mirror_training(record, []) as log:
+        for epoch in EPOCHS:
+            log(epoch)
+    assert made.finished.is_set(), "it was waited for"
+    client, run = only_run(record)
+    assert steps(client, run.info.run_id) == [1, 2, 3]
+    assert run.info.status == "FINISHED"
+    assert caplog.text == ""
+
+
+def test_trainings_side_by_side_find_a_store_that_was_made_before_them(
+    record: RunRecord, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    create_store(record.paths)
+    database = record.paths.tracking_database
+    made = database.stat().st_ino
+    create_store(record.paths)
+    with mirror_training(record, []) as log:
+        log(EPOCHS[0])
+    assert database.stat().st_ino == made
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////proc/nowhere/mlflow.db")
+    create_store(record.paths)
+    assert caplog.text.count("MLflow could not be written") == 1
 
 
 def test_another_fingerprint_is_another_run(record: RunRecord) -> None:

@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import clean_environment
 
 from pipeline import UserError
 from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
 from pipeline.models.vae import VAE
 from pipeline.tracking.client import get_client, search_training_runs
+from pipeline.tracking.store import store_uri
 from pipeline.tracking.sync import sync
 
 LOADED = """
@@ -85,6 +87,54 @@ def test_the_decoder_loads_without_this_code_for_any_batch(
         )
     assert "mlflow.pytorch" in (program.parent.parent / "MLmodel").read_text()
     assert (program.parent.parent / "input_example.json").exists()
+
+
+@pytest.mark.slow
+def test_a_models_page_says_how_to_use_it_and_is_right(
+    study: tuple[Config, Paths], tmp_path: Path
+) -> None:
+    params, paths = study
+    champion = sync(params, paths).champion
+    client = get_client(paths)
+    version = client.get_model_version_by_alias("vae-cifar10", "champion")
+    model_id = version.source.removeprefix("models:/")
+    page = client.get_logged_model(model_id).tags["mlflow.note.content"]
+    assert version.description == page, "the registry's page says the same"
+    assert f"decoder of `{champion}`" in page
+    assert "float32 [B, 2]" in page
+    assert "float32 [B, 1, 32, 32], values in [0, 1]" in page, "MNIST is gray"
+    lines = page.split("```")[1].removeprefix("python").strip()
+    assert len(lines.splitlines()) == 3
+    program = f"""
+import sys
+{lines}
+ours = [name for name in sys.modules if name.split(".")[0] == "pipeline"]
+print(ours, codes.shape, images.shape, images.dtype, images.min() >= 0, images.max() <= 1)
+"""
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", program],
+        cwd=tmp_path,
+        env=clean_environment() | {"MLFLOW_TRACKING_URI": store_uri(paths)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[] (8, 2) (8, 1, 32, 32) float32 True True"
+
+
+def test_a_page_that_a_person_edited_stays_and_one_that_is_missing_is_written(
+    study: tuple[Config, Paths],
+) -> None:
+    params, paths = study
+    sync(params, paths)
+    client = get_client(paths)
+    runs = search_training_runs(client, "vae-cifar10")
+    edited, bare = (run.outputs.model_outputs[0].model_id for run in runs)
+    client.set_logged_model_tags(edited, {"mlflow.note.content": "mine"})
+    client.delete_logged_model_tag(bare, "mlflow.note.content")
+    assert sorted(sync(params, paths).added.values()) == [0, 1]
+    assert client.get_logged_model(edited).tags["mlflow.note.content"] == "mine"
+    assert "predict(codes)" in client.get_logged_model(bare).tags["mlflow.note.content"]
 
 
 def test_the_champion_is_the_best_that_did_not_collapse(study: tuple[Config, Paths]) -> None:

@@ -10,7 +10,6 @@ from servers import free_port, mlflow_server, stop, wait_until
 from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
 from pipeline.config.run_record import load_run_record
-from pipeline.tracking import live_logger
 from pipeline.tracking.client import get_client, logged_epochs, search_training_runs
 from pipeline.tracking.live_logger import mirror_training
 from pipeline.tracking.store import HTTP_LIMITS
@@ -47,7 +46,6 @@ def test_a_server_that_dies_halfway_gets_the_rest_from_sync(
 ) -> None:
     params, paths = study
     monkeypatch.setitem(HTTP_LIMITS, "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setattr(live_logger, "FLUSH_TIMEOUT", 30.0)
     first = server()
     record = load_run_record("original-2-0", params.tracking.experiment, paths)
 
