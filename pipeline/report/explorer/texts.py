@@ -34,7 +34,7 @@ TEXTS: dict[str, Message] = {
     "path": _("Path"),
     "path_end": _("another end of the path"),
     # Where one moves.
-    "move": _("Then move along the directions that images follow most"),
+    "move": _("Then move along the leading directions"),
     "reset": _("All to zero"),
     "direction": _("Direction {direction}", **_blanks("direction")),
     "position": _("{position} standard deviations", **_blanks("position")),

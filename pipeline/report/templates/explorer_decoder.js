@@ -74,7 +74,7 @@ function products(patches, size, weights, from, bias) {
     const next = Math.min(patch + 1, lastPatch);
     const u = patch * size, v = next * size, to = patch * outputs, beside = next * outputs;
     for (let a = 0; a < outputs; a += 4) {
-      const b = Math.min(a + 1, lastRow), c = Math.min(a + 2, lastRow), d = Math.min(a + 3, lastRow);
+      const [b, c, d] = [1, 2, 3].map((more) => Math.min(a + more, lastRow));
       const k = from + a * size, l = from + b * size, m = from + c * size, n = from + d * size;
       let ua = bias[a], ub = bias[b], uc = bias[c], ud = bias[d];
       let va = ua, vb = ub, vc = uc, vd = ud;

@@ -27,10 +27,11 @@ function showHand() {
   $$("[data-prior]").forEach(
     (button) => button.setAttribute("aria-pressed", button.dataset.prior === start.prior));
   $$(".direction").forEach((row, k) => {
-    $("span", row).textContent = say("direction", { direction: k + 1 });
-    $("output", row).textContent = signed(offsets[k]);
+    $(".name", row).textContent = say("direction", { direction: k + 1 });
+    $(".value", row).textContent = signed(offsets[k]);
     $("input", row).value = offsets[k];
-    $("input", row).setAttribute("aria-valuetext", say("position", { position: signed(offsets[k]) }));
+    const position = say("position", { position: signed(offsets[k]) });
+    $("input", row).setAttribute("aria-valuetext", position);
     $$(".share", row).forEach((cell, i) => showShare(cell, sides[i]?.run.directions[k]));
   });
 }

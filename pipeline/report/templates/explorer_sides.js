@@ -24,7 +24,10 @@ const percent = (share) => {
   const text = (100 * share).toFixed(Math.abs(share) < 0.0995 ? 1 : 0);
   return `${text.replace(/^-(0\.0)$/, "$1").replace("-", "−")} %`;
 };
-const signed = (value) => (value === 0 ? "0" : (value < 0 ? "−" : "+") + Math.abs(value).toFixed(1));
+const signed = (value) => {
+  const sign = value < 0 ? "−" : "+";
+  return value === 0 ? "0" : sign + Math.abs(value).toFixed(1);
+};
 
 // What a state is, in words.
 function what({ start, offsets }) {
@@ -67,7 +70,8 @@ class Side {
     for (const name in facts) this.find(`[data-fact=${name}]`).textContent = facts[name];
     const highest = Math.max(...page.runs.map((run) => run.dimensions[0]), 1e-9);
     const top = (nats) => (30 - (29 * nats) / highest).toFixed(2);
-    const steps = dimensions.map((nats, i) => `V${top(nats)}H${((100 * (i + 1)) / size).toFixed(2)}`);
+    const right = (i) => ((100 * (i + 1)) / size).toFixed(2);
+    const steps = dimensions.map((nats, i) => `V${top(nats)}H${right(i)}`);
     this.find("path").setAttribute("d", `M0 30${steps.join("")}V30Z`);
     this.find("figcaption").textContent = say("dimensions", { size });
   }
@@ -82,7 +86,7 @@ class Side {
     paint(picture, this.image);
     const words = { run: this.run.name, what: what(state), moved: this.moved };
     picture.setAttribute("aria-label", say("alt", words));
-    this.find("output").textContent = say("moved", { moved: this.moved });
+    this.find(".moved .value").textContent = say("moved", { moved: this.moved });
     this.find(".bar span").style.width = `${Math.min(100, this.moved)}%`;
     this.find(".misses").textContent = this.misses();
   }
