@@ -14,7 +14,7 @@ from pipeline.workflow.dvc_command import run_dvc
 from pipeline.workflow.lock_repair import repair_dvc_lock
 from pipeline.workflow.own_folder import folder_changes
 from pipeline.workflow.parallel import Failure, run_side_by_side
-from pipeline.workflow.plan import StageStatus, plan
+from pipeline.workflow.plan import StageStatus, format_plan, plan
 from pipeline.workflow.repository import require_clone, tell_dvc_of_git
 from pipeline.workflow.resources import choose_num_jobs
 
@@ -41,7 +41,9 @@ def repro(paths: Paths, jobs: int | None = None, scheduler: str | None = None) -
     if reason := folder_changes(config, paths):
         logger.info("%s: it is read again", reason)
         run_dvc(paths.root, "repro", "--force", "--single-item", "fetch")
-    stale = [status for status in plan(config, paths) if status.state != "up_to_date"]
+    statuses = plan(config, paths)
+    logger.info("%s", format_plan(statuses)[-1])
+    stale = [status for status in statuses if status.state != "up_to_date"]
     stages = without({LAST, *multi_process_trainings(config)}, stale)
     create_store(paths)
     failures: dict[str, Failure] = {}
