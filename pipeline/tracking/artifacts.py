@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.config.run_record import RunRecord, load_timing
 from pipeline.data.images import make_grid, read_grid
+from pipeline.report.image_sets import OF_BEST_PRIOR
 from pipeline.storage import dvc_lock
 from pipeline.storage.reading import read_csv, read_json
 from pipeline.tracking.client import (
@@ -52,7 +53,8 @@ def log_artifacts(
     history = read_csv(paths.model(name) / "history.csv")
     added = _log_history(client, run_id, record, history)
     if paths.metrics(name).exists():
-        results = read_json(paths.metrics(name)) | _total_times(record)
+        measured = read_json(paths.metrics(name))
+        results = measured | _best_samples(measured) | _total_times(record)
         added += _log_results(client, run_id, results, step=len(history))
     snapshots = read_grid(paths.model(name) / "snapshots.png", record.run.data.image_size)
     added += _log_snapshots(client, run_id, snapshots)
@@ -113,6 +115,15 @@ def _log_results(client: "MlflowClient", run_id: str, results: dict[str, Any], s
     for key, text in texts.items():
         client.set_tag(run_id, key, text)
     return len(numbers) + len(texts)
+
+
+def _best_samples(results: dict[str, Any]) -> dict[str, float]:
+    """Return what the samples of the best prior score, under the keys that the report has."""
+    of_prior = {
+        f"{measure}_samples": f"{measure}_samples_{results.get('best_prior')}"
+        for measure in OF_BEST_PRIOR
+    }
+    return {key: results[scored] for key, scored in of_prior.items() if scored in results}
 
 
 def _total_times(record: RunRecord) -> dict[str, float]:

@@ -133,15 +133,22 @@ def tag_current_and_close_stale(
     `current` has run ids. Returns the closed runs' names.
     """
     closed = []
-    for run in search_training_runs(client, experiment):
+    runs = search_training_runs(client, experiment)
+    tag_current(client, runs, current)
+    for run in runs:
         run_id = run.info.run_id
-        is_current = str(run_id in current).lower()
-        if run.data.tags.get("current") != is_current:
-            client.set_tag(run_id, "current", is_current)
         if status := expected_status(run, run_id in current):
             client.set_terminated(run_id, status)
             closed.append(run.info.run_name)
     return closed
+
+
+def tag_current(client: "MlflowClient", runs: "list[Run]", current: set[str]) -> None:
+    """Tag each run with whether the workspace shows it; `current` has the ids of those."""
+    for run in runs:
+        is_current = str(run.info.run_id in current).lower()
+        if run.data.tags.get("current") != is_current:
+            client.set_tag(run.info.run_id, "current", is_current)
 
 
 def unfold_runs(client: "MlflowClient", experiment: str) -> None:

@@ -8,29 +8,54 @@ import sys
 
 from pipeline import UserError
 from pipeline.config.paths import Paths
-from pipeline.tracking.client import get_client, store_uri
+from pipeline.tracking.links import HOST, log_links, server_address, warn_no_links
+from pipeline.tracking.store import get_client, store_uri
 
-HOST = "127.0.0.1"
 logger = logging.getLogger(__name__)
 
 
 def serve(paths: Paths, port: int) -> None:
-    """Serve the store until Ctrl-C. UserError if it is a server already, or the port is taken."""
+    """Serve the store until Ctrl-C, and say where its pages of this folder's studies are.
+
+    Where the store is a server already, it only says that. Raises UserError if no browser can show
+    the store, or the port is taken.
+    """
     uri = store_uri(paths)
-    if uri.startswith(("http:", "https:", "databricks")):
+    if uri.startswith("databricks"):
         raise UserError(
-            f"MLFLOW_TRACKING_URI names a server, {uri}: open that in a browser, or unset it to "
-            "see this folder's own runs"
+            f"MLFLOW_TRACKING_URI names a server, {uri}: open its pages in a browser, or unset it "
+            "to see this folder's own runs"
         )
+    if address := server_address(paths):
+        logger.info("MLflow is on %s", address)
+        log_all_links(paths, address)
+        return
     require_free_port(port)
-    # A new store is made whole before a server and trainings may race for it.
-    get_client(paths)
-    logger.info("MLflow is on http://%s:%d; Ctrl-C ends it", HOST, port)
-    address = ("--host", HOST, "--port", str(port))
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, *address]
+    address = f"http://{HOST}:{port}"
+    log_all_links(paths, address)
+    logger.info("MLflow is on %s; Ctrl-C ends it", address)
+    options = ("--host", HOST, "--port", str(port))
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, *options]
     status = subprocess.run(command, cwd=paths.root).returncode
     if status:
         raise UserError(f"mlflow ended with status {status}; see above")
+
+
+def log_all_links(paths: Paths, address: str) -> None:
+    """Say where the study is shown, and those beside it, such as the demo.
+
+    Raises UserError if the store is another MLflow's. One that is locked or away costs the links.
+    """
+    try:
+        # A new store is made whole here, before a server and trainings may race for it.
+        client = get_client(paths)
+    except UserError:
+        raise
+    except Exception as error:
+        warn_no_links(error)
+        return
+    for params in (paths.params, *sorted(paths.root.glob(".*/params.yaml"))):
+        log_links(Paths(params.parent), address, client)
 
 
 def require_free_port(port: int) -> None:

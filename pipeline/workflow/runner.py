@@ -7,6 +7,8 @@ from pipeline import UserError
 from pipeline.config.grid import Config
 from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
+from pipeline.tracking.client import create_store
+from pipeline.tracking.links import log_links
 from pipeline.workflow.cluster import check_scheduler, train_on_cluster
 from pipeline.workflow.dvc_command import run_dvc
 from pipeline.workflow.lock_repair import repair_dvc_lock
@@ -41,6 +43,7 @@ def repro(paths: Paths, jobs: int | None = None, scheduler: str | None = None) -
         run_dvc(paths.root, "repro", "--force", "--single-item", "fetch")
     stale = [status for status in plan(config, paths) if status.state != "up_to_date"]
     stages = without({LAST, *multi_process_trainings(config)}, stale)
+    create_store(paths)
     failures: dict[str, Failure] = {}
     if scheduler is not None:
         failures = train_ahead(paths, stages, scheduler)
@@ -55,6 +58,7 @@ def repro(paths: Paths, jobs: int | None = None, scheduler: str | None = None) -
     sync_mlflow(config, paths)
     if not failed:
         run_dvc(paths.root, "repro")
+    log_links(paths)
     return failed
 
 

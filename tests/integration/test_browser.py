@@ -1,8 +1,10 @@
 """The report and MLflow's UI in a real browser."""
 
 import json
+import logging
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,7 +16,15 @@ from servers import free_port, mlflow_server, stop
 
 from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
-from pipeline.tracking.client import FIRST_METRIC, get_client, search_training_runs, store_uri
+from pipeline.config.run_record import load_run_record
+from pipeline.tracking.client import (
+    FIRST_METRIC,
+    get_client,
+    get_or_create_run,
+    search_training_runs,
+    store_uri,
+)
+from pipeline.tracking.links import log_links
 from pipeline.tracking.sync import sync
 
 pytestmark = [pytest.mark.slow, needs_chromium]
@@ -23,6 +33,8 @@ PUBLISHED = ("report.html", "translations/report.uk.html", "ablation/report.html
 PAGES = [ROOT / "reports" / page for page in PUBLISHED]
 # The study of params.yaml on a common screen; ten screens at most.
 TALLEST = 9000
+# What a busy machine may need for MLflow's megabytes of JavaScript, in milliseconds.
+PATIENCE = 120_000
 # MLflow opens a chat beside every page unless the browser remembers that it was closed.
 NO_CHAT = """
 localStorage.setItem("mlflow.assistant.panelOpen_v1", "false")
@@ -166,6 +178,63 @@ def test_mlflow_shows_the_study_as_it_comes(
     see_table(page, *ui[:2], "original-2-0")
     see_comparison(page, *ui)
     see_image_grid(page, *ui[:2], step=2, count=len(ui[2]))
+    page.close()
+
+
+def test_the_printed_links_open_on_what_matters(
+    browser: Browser,
+    ui: tuple[str, str, list[str]],
+    study: tuple[Config, Paths],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    params, paths = study
+    # An older training, in the table alone.
+    record = load_run_record("original-2-0", params.tracking.experiment, paths)
+    get_or_create_run(replace(record, fingerprint="a" * 32), reopen=False)
+    # As somebody else's server, whose database this process does not see.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", ui[0])
+    caplog.set_level(logging.INFO, "pipeline")
+    log_links(paths)
+    table, comparison = re.findall(r"http\S+", caplog.text)
+    assert table.startswith(ui[0])
+    see_columns(browser, table, rows=3, evaluated=2)
+    see_charts(browser, comparison, [run.name for run in params.runs])
+
+
+def see_columns(browser: Browser, link: str, rows: int, evaluated: int) -> None:
+    """The table of a browser that knows nothing but the link."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.set_default_timeout(PATIENCE)
+    page.goto(link)
+    page.get_by_text(f"{rows} matching runs").wait_for()
+    page.get_by_role("columnheader", name="test_kl").first.wait_for()
+    heads = page.get_by_role("columnheader").all_inner_texts()
+    shown = [head for n, head in enumerate(heads) if head and head not in heads[:n]]
+    groups = ["Tags", "Parameters", "Metrics"]
+    columns = ["collapse_label", "variant", "latent_dim", "psnr_db", "fd_samples", "test_kl"]
+    assert shown == ["Run Name", "Created", *groups, *columns, "Duration"]
+    assert page.locator(".ag-center-cols-container [role=row]").count() == rows
+    cells = page.locator(".ag-center-cols-container [col-id*=collapse_label]").all_inner_texts()
+    assert len([cell for cell in cells if cell]) == evaluated
+    photograph(page, "mlflow-trainings")
+    page.close()
+
+
+def see_charts(browser: Browser, link: str, runs: list[str]) -> None:
+    """The comparison: all columns as axes, and each metric by itself."""
+    page = browser.new_page(viewport={"width": 1440, "height": 1600})
+    page.set_default_timeout(PATIENCE)
+    page.add_init_script(NO_CHAT)
+    page.goto(link)
+    page.get_by_text(f"{len(runs)} matching runs").wait_for()
+    for section in ("Side by side", "One by one", "Epoch by epoch"):
+        page.get_by_text(section, exact=True).wait_for()
+    for axis in ("variant", "latent_dim", "psnr_db", "fd_samples", "test_kl"):
+        page.locator("svg text", has_text=re.compile(f"^{axis}$")).first.wait_for()
+    for name in runs:
+        assert page.locator(".ag-root").get_by_text(name, exact=True).count() == 1
+    photograph(page, "mlflow-current")
     page.close()
 
 
