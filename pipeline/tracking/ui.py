@@ -42,7 +42,7 @@ def serve(paths: Paths, port: int) -> None:
 
 
 def log_all_links(paths: Paths, address: str) -> None:
-    """Say where the study is shown, and those beside it: the demo and the ablation.
+    """Say where the study is shown, and those beside it, such as the demo.
 
     Raises UserError if the store is another MLflow's. One that is locked or away costs the links.
     """

@@ -1,5 +1,6 @@
 """Stages side by side give the files of a serial `dvc repro`; a failing one stops none."""
 
+import logging
 import os
 import shutil
 import signal
@@ -45,13 +46,20 @@ def states(paths: Paths) -> dict[str, str]:
 
 
 def test_side_by_side_is_serial_byte_for_byte_and_trains_nothing_twice(
-    trained: tuple[Config, Paths], tmp_path: Path, mnist_root: Path, monkeypatch: pytest.MonkeyPatch
+    trained: tuple[Config, Paths],
+    tmp_path: Path,
+    mnist_root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.INFO, "pipeline")
     _, serial = trained
     parallel = workspace(tmp_path / "parallel", mnist_root, {})
     config = load_config(parallel.params)
     assert set(states(parallel).values()) == {"stale"}
     assert runner.repro(parallel, jobs=2, scheduler=None) == {}
+    links = caplog.messages[-2:]
+    assert all("http://127.0.0.1:5000/#/experiments/1/runs?" in link for link in links), links
     assert outputs(parallel.root) == outputs(serial.root)
     assert set(states(parallel).values()) == {"up_to_date"}
     assert not list(parallel.root.glob(".checkpoints/*/epoch-*")), "finished states are forgotten"
