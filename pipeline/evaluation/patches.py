@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.evaluation.distances import ReferenceSet
+from pipeline.evaluation.distances import FeatureSet, frechet_distance
 
 PATCH = 8
 # Patches of this many images of each set are compared: 80,000 where images have 32 x 32 pixels.
@@ -17,7 +17,7 @@ def patch_distance(real: Tensor, generated: Tensor) -> float:
     Pixels are in [0, 1]; patches do not overlap. It sees color, contrast and texture up to their
     second moments and no objects; blur, which features of ImageNet may forgive, costs it variance.
     """
-    return ReferenceSet(patches(real), seed=0).frechet_distance(patches(generated))
+    return frechet_distance(FeatureSet(patches(real)), FeatureSet(patches(generated)))
 
 
 def patches(images: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pipeline.config.schema import EvalConfig
-from pipeline.evaluation.distances import ReferenceSet
+from pipeline.evaluation.distances import FeatureSet, distances, frechet_distance
 from pipeline.evaluation.features import FeatureExtractor, extract_features
 from pipeline.evaluation.patches import patch_distance
 
@@ -55,25 +55,25 @@ def sample_metrics(
     count = len(reference.test)
     metrics: dict[str, float | str] = {"num_feature_images": count}
     drawn = {f"samples_{prior}": images for prior, images in sets.samples.items()}
-    features: dict[str, Tensor] = {}
-    test, val = (ReferenceSet(real, config.seed) for real in (reference.test, reference.val))
+    measured: dict[str, FeatureSet] = {}
+    test, val = (FeatureSet(each, config.seed) for each in (reference.test, reference.val))
     for name, images in ({"reconstruction": sets.reconstruction} | drawn).items():
-        features[name] = extract_features(images[:count], extractor)
-        metrics |= test.distances(features[name], name)
+        measured[name] = FeatureSet(extract_features(images[:count], extractor), config.seed)
+        metrics |= distances(test, measured[name], name)
         metrics[f"patch_fd_{name}"] = patch_distance(sets.test[:count], images[:count])
     null_code = extract_features(sets.null_code[:count], extractor)
     # Of one image alone there is no covariance; of the same one twice it is zero.
     alone = null_code.expand(2, -1) if len(null_code) == 1 else null_code
-    metrics["fd_null_code"] = test.frechet_distance(alone)
+    metrics["fd_null_code"] = frechet_distance(test, FeatureSet(alone))
 
     # The best prior.
-    on_val = {prior: val.frechet_distance(features[f"samples_{prior}"]) for prior in sets.samples}
+    on_val = {prior: frechet_distance(val, measured[f"samples_{prior}"]) for prior in sets.samples}
     best = min(on_val, key=lambda prior: on_val[prior])
     metrics |= {f"val_fd_samples_{prior}": distance for prior, distance in on_val.items()}
     metrics["best_prior"] = best
     for measure in OF_BEST_PRIOR:
         metrics[f"{measure}_samples"] = metrics[f"{measure}_samples_{best}"]
-    neighbors = nearest_training_images(features[f"samples_{best}"], reference)
+    neighbors = nearest_training_images(measured[f"samples_{best}"].features, reference)
     return metrics | {"nn_distance_ratio": neighbors.distance_ratio}, best, neighbors
 
 

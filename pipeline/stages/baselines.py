@@ -6,7 +6,7 @@ from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
 from pipeline.data.loader import load_split
 from pipeline.evaluation.baselines import compute_baselines, mean_pixel_entropy
-from pipeline.evaluation.distances import ReferenceSet
+from pipeline.evaluation.distances import FeatureSet, distances
 from pipeline.evaluation.features import extract_features, load_feature_extractor
 from pipeline.evaluation.rivals import gaussian_samples
 from pipeline.models.pca import fit_pca
@@ -34,14 +34,15 @@ def main(config: Config, paths: Paths) -> None:
         "train": extract_features(train_images[:count], extractor),
         "val": extract_features(val_images[:count], extractor),
     }
-    reference = ReferenceSet(features["test"], config.evaluate.seed)
+    seed = config.evaluate.seed
+    test = FeatureSet(features["test"], seed)
     metrics = compute_baselines(pca, test_images)
-    metrics |= reference.distances(features["train"], "train_vs_test")
+    metrics |= distances(test, FeatureSet(features["train"], seed), "train_vs_test")
     metrics["num_feature_images"] = len(features["test"])
-    generator = torch.Generator().manual_seed(config.evaluate.seed)
+    generator = torch.Generator().manual_seed(seed)
     samples = gaussian_samples(pca, test_images, len(features["test"]), generator)
     of_gaussian = extract_features(samples, extractor)
-    metrics |= reference.distances(of_gaussian, "gaussian")
+    metrics |= distances(test, FeatureSet(of_gaussian, seed), "gaussian")
 
     # Write.
     maps = {"mean": pca.mean.reshape(entropy.shape).cpu(), "entropy": entropy.cpu()}

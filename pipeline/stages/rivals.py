@@ -6,7 +6,7 @@ from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
 from pipeline.data.loader import load_split
 from pipeline.evaluation.baselines import load_baselines, load_pca
-from pipeline.evaluation.distances import ReferenceSet
+from pipeline.evaluation.distances import FeatureSet, distances
 from pipeline.evaluation.features import extract_features, load_feature_extractor
 from pipeline.evaluation.rivals import pca_reconstructions
 from pipeline.storage import atomic
@@ -30,11 +30,11 @@ def main(latent_dim: int, config: Config, paths: Paths) -> None:
     extractor = load_feature_extractor(config.evaluate.feature_extractor, weights, device)
 
     # Measure.
-    reference = ReferenceSet(test_features, config.evaluate.seed)
+    reference = FeatureSet(test_features, config.evaluate.seed)
     metrics: dict[str, float] = {"latent_dim": latent_dim}
     for name, originals in images.items():
         features = extract_features(pca_reconstructions(pca, originals, latent_dim), extractor)
-        metrics |= reference.distances(features, name)
+        metrics |= distances(reference, FeatureSet(features, config.evaluate.seed), name)
 
     # Write.
     atomic.write_json(paths.rivals(latent_dim), metrics)
