@@ -7,8 +7,9 @@ from typing import NamedTuple
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from pipeline.data.images import make_grid
 from pipeline.report.i18n import Translator, _
@@ -17,7 +18,7 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 LINES = ("-", "--", "-.", ":")
 MARKERS = "os^D"
 DPI = 110
-HALF_PAGE = (5.5, 4)
+HALF_PAGE = (5.5, 3.5)
 
 
 class Curve(NamedTuple):
@@ -97,7 +98,7 @@ def loss_curves(
     `history` has the columns of history.csv and `run`; `levels` are losses to draw in by name.
     """
     say = translator.translate
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = Figure(figsize=(10, 3.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     for index, (run, rows) in enumerate(history.groupby("run", sort=False)):
         color = COLORS[index % len(COLORS)]
@@ -148,7 +149,7 @@ def by_latent_dim(
     ticks = sorted({int(size) for curve in curves for size in curve.mean.index})
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     if log:
-        axes.set_yscale("log")
+        _scale_log(axes)
     _style(axes, title, translator.translate(_("latent size")), label)
     _legend_below(figure, columns=2)
     return figure
@@ -181,9 +182,9 @@ def plane(points: list[Points], x: Axis, y: Axis, title: str, levels: dict[str, 
         axes.xaxis.set_major_formatter("{x:g}")
         axes.set_xlim(-0.2, 2 * axes.dataLim.xmax)
     if y.log:
-        axes.set_yscale("log")
+        _scale_log(axes)
     _style(axes, title, x.label, y.label)
-    _legend_below(figure, columns=3)
+    _legend_below(figure, columns=2)
     return figure
 
 
@@ -203,6 +204,13 @@ def kl_per_dimension(latent_stats: pd.DataFrame, translator: Translator) -> Figu
     _style(axes, title, say(_("dimension")), say(_("KL, nats")))
     _legend_below(figure, columns=4)
     return figure
+
+
+def _scale_log(axes: Axes) -> None:
+    """Take logarithms of y, and write its numbers as they are, also where they fill no decade."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(LogFormatter())
+    axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
 
 
 def _style(axes, title: str, x: str, y: str) -> None:  # type: ignore[no-untyped-def]  # no stubs

@@ -16,6 +16,7 @@ from pipeline.report.rivals import GAUSSIAN, MEAN_IMAGE, PCA, TRAINING_IMAGES, r
 PCA_OF_THAT_SIZE = _("PCA of that size")
 KL = _("KL, nats/image")
 PSNR = _("PSNR, dB")
+DISTANCE = _("Fréchet distance")
 
 
 def rate_distortion(study: StudyResults, translator: Translator) -> Chart:
@@ -52,7 +53,7 @@ def perception_distortion(study: StudyResults, translator: Translator) -> Chart:
         names = [str(size) for size in distances]
         points.append(Points(say(PCA), faithful, pd.Series(distances), "black", "_", names))
     title = say(_("Perception and distortion of reconstructions"))
-    distance = Axis(say(_("Fréchet distance of reconstructions")), log=True)
+    distance = Axis(say(DISTANCE), log=True)
     levels = {say(TRAINING_IMAGES): study.baselines["fd_train_vs_test"]}
     return Chart(
         "perception-distortion",
@@ -77,7 +78,7 @@ def rate_distance(study: StudyResults, translator: Translator) -> Chart:
     if (gaussian := study.baselines.get("fd_gaussian")) is not None:
         levels[say(GAUSSIAN)] = gaussian
     title = say(_("Rate of the code and distance of samples"))
-    distance = Axis(say(_("Fréchet distance of samples")), log=True)
+    distance = Axis(say(DISTANCE), log=True)
     return Chart(
         "rate-distance",
         _("Fréchet distance of the best prior's samples against the rate, a point for each run"),

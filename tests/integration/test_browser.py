@@ -145,6 +145,16 @@ def test_two_runs_stand_side_by_side_and_step_through_epochs(browser: Browser) -
     page.close()
 
 
+def test_a_runs_name_leads_to_why_it_was_judged_so(browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(PAGES[0].as_uri())
+    reason = page.locator("#run-pca_refined-64-0")
+    assert not reason.is_visible()
+    page.locator("#quality a[href='#run-pca_refined-64-0']").first.click()
+    assert reason.is_visible()
+    page.close()
+
+
 def test_what_is_printed_is_whole(browser: Browser) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.goto(PAGES[0].as_uri())

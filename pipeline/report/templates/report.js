@@ -18,6 +18,16 @@ for (const table of document.querySelectorAll("table")) {
     head.setAttribute("aria-sort", falling ? "descending" : "ascending");
   }));
 }
+// A link to what is folded opens it.
+const reveal = () => {
+  const target = document.getElementById(location.hash.slice(1));
+  const folded = target && target.closest("details:not([open])");
+  if (!folded) return;
+  folded.open = true;
+  target.scrollIntoView();
+};
+addEventListener("hashchange", reveal);
+reveal();
 // Charts: what is seen of a drawing is its viewBox.
 for (const chart of document.querySelectorAll(".chart")) {
   const svg = chart.querySelector("svg");
