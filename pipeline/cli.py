@@ -101,6 +101,55 @@ def train(
 
 
 @app.command()
+def generate(
+    run: Annotated[
+        str,
+        typer.Argument(help="a run, an MLflow run's id, `champion`, `generator` or `published`"),
+    ],
+    images: Annotated[list[str] | None, typer.Argument(help="your own, of any size")] = None,
+    reconstruct: Annotated[
+        bool, typer.Option("--reconstruct", help="each image above what is made of it")
+    ] = False,
+    interpolate: Annotated[
+        bool, typer.Option("--interpolate", help="from one image to another")
+    ] = False,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="new images (64), or images of a path (10)")
+    ] = None,
+    prior: Annotated[
+        str | None, typer.Option(help="normal, gmm or two_stage; else the run's best that is here")
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="the same one, the same images")
+    ] = 0,
+    steps: Annotated[int | None, typer.Option(min=1, help="evaluations of a flow")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="NAME.png (a grid), NAME.npz, or a new folder")
+    ] = None,
+) -> None:
+    """Draw images from a trained model, or make something of your own: --reconstruct IMAGE..."""
+    from pipeline.workflow import generate as generating
+
+    if reconstruct and interpolate:
+        raise UserError("say --reconstruct or --interpolate, not both")
+    what: generating.What = "interpolation" if interpolate else "samples"
+    if reconstruct:
+        what = "reconstructions"
+    request = generating.Request(run, what, tuple(images or ()), count, prior, seed, steps, out)
+    generating.generate(request, Paths(ROOT))
+
+
+@app.command()
+def publish(run: Annotated[str, typer.Argument(help="a trained and evaluated run")]) -> None:
+    """Make a run the model that git keeps: published/, half as large."""
+    from pipeline.workflow.publish import publish as publish_run
+
+    folder = publish_run(run, Paths(ROOT))
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    typer.echo(f"{folder}: {size / 1e6:.1f} MB; commit it, and `generate published` draws from it")
+
+
+@app.command()
 def plan() -> None:
     """Say what `dvc repro` would run now, why, and how long it takes."""
     from pipeline.workflow import plan as planning

@@ -184,6 +184,33 @@ def study(
     return params, Paths(tmp_path)
 
 
+TINY_FLOW = {
+    "grid": {"variants": ["flow"], "latent_dims": [4]},
+    "model": {"flow_blocks": 1},
+    "variants": {"flow": {"model": {"flow_channels": 8}, "train": {"batch_size": 50}}},
+}
+
+
+@pytest.fixture(scope="session")
+def trained_flow(
+    tmp_path_factory: pytest.TempPathFactory, mnist_root: Path
+) -> tuple[Config, Paths]:
+    """A flow of 8 channels, trained on small MNIST and sampled by the real stages."""
+    root = tmp_path_factory.mktemp("flow")
+    changes = deep_merge(SMALL, TINY_FLOW)
+    changes = deep_merge(changes, {"download": {"source": str(mnist_root)}})
+    document = deep_merge(read_yaml(ROOT / "params.yaml"), changes)
+    params, paths = Config.model_validate(document), Paths(root)
+    paths.params.write_text(dump_yaml(document))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.delenv("DVC_ROOT", raising=False)
+        fetch.main(params, paths)
+        train.main(params.runs[0], params, paths)
+        sample.main(params.runs[0], params, paths)
+    return params, paths
+
+
 def run_study(params: Config, paths: Paths) -> None:
     """Every stage in order, in this process."""
     fetch.main(params, paths)

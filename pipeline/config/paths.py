@@ -102,6 +102,11 @@ class Paths:
         return self.root / "reports"
 
     @property
+    def published(self) -> Path:
+        """The model that git keeps; no output of any stage, so that DVC and `prune` leave it."""
+        return self.project / "published"
+
+    @property
     def checkpoints(self) -> Path:
         return self.state_root / ".checkpoints"
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pipeline import UserError
 from pipeline.models.decoders import ConvDecoder, RefinedLinearDecoder
 from pipeline.models.encoder import ConvEncoder
-from pipeline.models.flow import FlowDecoder
+from pipeline.models.flow import NUM_STEPS, FlowDecoder
 from pipeline.models.layers import Block
 from pipeline.models.noise import REACH, CausalNoise, Noise
 from pipeline.models.posterior import Posterior
@@ -127,16 +127,27 @@ class VAE(nn.Module):
         """Decode z [B, latent_dim] to the parameters of p(x|z) [B, C, H, W]: logits or means."""
         return self.decoder(z)
 
-    def to_images(self, z: Tensor, noise: Tensor | None) -> Tensor:
+    def to_images(self, z: Tensor, noise: Tensor | None, num_steps: int | None = None) -> Tensor:
         """Turn codes z [B, latent_dim] into images [B, C, H, W], pixels in [0, 1].
 
-        What p(x|z) predicts; of a flow, one sample of p(x|z), started from what `draw_noise` drew.
+        What p(x|z) predicts; of a flow, one sample of p(x|z), started from what `draw_noise` drew,
+        in `num_steps` evaluations (None: NUM_STEPS).
         """
         if isinstance(self.decoder, FlowDecoder):
             if noise is None:
                 raise ValueError("a flow turns noise into images; draw_noise draws it")
-            return self.decoder.sample(z, noise.to(z.device))
+            return self.decoder.sample(z, noise.to(z.device), num_steps or NUM_STEPS)
         return self.to_pixels(self.decode(z))
+
+    @torch.no_grad()
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """Draw images [count, C, H, W], pixels in [0, 1], from z ~ N(0, I).
+
+        The generator is one of the CPU, whatever device the model is on.
+        """
+        z = torch.randn(count, self.latent_dim, generator=generator)
+        noise = self.draw_noise(count, generator)
+        return self.to_images(z.to(self.decoder_logvar.device), noise)
 
     def draw_noise(self, count: int, generator: torch.Generator) -> Tensor | None:
         """Draw what `to_images` starts from, [count, C, H, W]; None but for a flow.

@@ -9,7 +9,13 @@ from pipeline.data.images import grid_png
 from pipeline.data.loader import load_split, to_float
 from pipeline.models.vae import VAE
 from pipeline.sampling.directions import NUM_IMAGES, explored_codes
-from pipeline.sampling.samplers import decode_to_uint8, interpolate, sample_priors
+from pipeline.sampling.fitted import FILE
+from pipeline.sampling.samplers import (
+    decode_paths,
+    decode_to_uint8,
+    interpolate,
+    sample_priors,
+)
 from pipeline.storage import atomic
 from pipeline.training.device import get_device
 
@@ -29,18 +35,18 @@ def main(run: RunConfig, config: Config, paths: Paths) -> None:
     originals = dataset.test_images[np.sort(order[: config.sample.num_grid_images].numpy())]
     mu = model.encode(to_float(torch.from_numpy(originals).to(device))).mu
     between = interpolate(mu, count, steps)
-    interpolations = decode_to_uint8(model, between.flatten(0, 1), generator)
+    interpolations = decode_paths(model, between, generator)
 
     fit_idx = train_idx[: config.sample.num_fit_images]
     fit_images = torch.from_numpy(dataset.train_images[fit_idx]).to(device)
-    codes = sample_priors(model, fit_images, config.sample)
+    codes, fitted = sample_priors(model, fit_images, config.sample)
     samples = {prior: decode_to_uint8(model, z, generator) for prior, z in codes.items()}
 
     with atomic.folder(paths.samples(run.name)) as folder:
         grids = {
             "originals": originals[None],
             "reconstructions": decode_to_uint8(model, mu, generator)[None],
-            "interpolations": interpolations.reshape(*between.shape[:2], *originals.shape[1:]),
+            "interpolations": interpolations,
         }
         for prior, images in samples.items():
             grids[f"samples_{prior}"] = images[None, : config.sample.num_grid_images]
@@ -48,6 +54,7 @@ def main(run: RunConfig, config: Config, paths: Paths) -> None:
             atomic.write_bytes(folder / f"{name}.png", grid_png(rows))
         tensors = {prior: torch.from_numpy(images) for prior, images in samples.items()}
         atomic.write_bytes(folder / "samples.safetensors", save(tensors))
+        atomic.write_bytes(folder / FILE, save(fitted.tensors()))
         # Last: what it draws must not change the pictures above.
         test_images = torch.tensor(dataset.test_images[:NUM_IMAGES], device=device)
         explored = explored_codes(model, mu, codes, test_images, generator)

@@ -1,11 +1,11 @@
-"""Each run's decoder as an MLflow model that needs none of this code, and the study's champion."""
+"""Each run's decoder as an MLflow model that needs none of this code, and the best of them."""
 
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from pipeline.config.paths import Paths
 from pipeline.config.run_record import RunRecord
 from pipeline.report.metrics import greater_is_better
 from pipeline.storage.reading import read_json
-from pipeline.tracking.model_card import NOTE, model_card
+from pipeline.tracking.model_card import NOTE, input_size, model_card
 from pipeline.tracking.store import store_uri
 
 if TYPE_CHECKING:
@@ -25,12 +25,24 @@ if TYPE_CHECKING:
 MODEL_NAME = "decoder"
 CHAMPION = "champion"
 PREVIOUS = "previous"
+GENERATOR = "generator"
+# Of the samples of a run's best prior, which is chosen on validation images.
+DISTANCE = "fd_samples"
+
+
+class Best(NamedTuple):
+    """A run that is best by a metric, and its value."""
+
+    name: str
+    metric: str
+    value: float
 
 
 def log_model(client: "MlflowClient", run_id: str, record: RunRecord) -> int:
     """Log z [B, latent_dim] -> pixels [B, C, H, W] in [0, 1] as a pt2 program, and its page.
 
-    Returns how much was added: nothing if the run has both.
+    Of a flow [B, latent_dim + C H W]: a code is followed by the standard normal noise that becomes
+    the image. Returns how much was added: nothing if the run has both.
     """
     model_id = usable_model(client, run_id)
     added = 0
@@ -53,7 +65,7 @@ def _export(client: "MlflowClient", run_id: str, record: RunRecord) -> str:
 
     decoder = _make_decoder(record)
     # Two codes: PyTorch takes a batch of one for a constant.
-    z = np.zeros((2, record.run.latent_dim), np.float32)
+    z = np.zeros((2, input_size(record)), np.float32)
     uri = store_uri(record.paths)
     with (
         active_experiment(uri, client.get_run(run_id).info.experiment_id),
@@ -117,6 +129,7 @@ def active_experiment(uri: str, experiment_id: str) -> Iterator[None]:
 def _make_decoder(record: RunRecord) -> "torch.nn.Module":
     import torch
 
+    from pipeline.models.flow import FlowDecoder
     from pipeline.models.vae import VAE
 
     class Decoder(torch.nn.Module):
@@ -125,7 +138,10 @@ def _make_decoder(record: RunRecord) -> "torch.nn.Module":
             self.model = VAE.from_pretrained(record.paths.model(record.run.name))
 
         def forward(self, z: torch.Tensor) -> torch.Tensor:
-            return self.model.to_pixels(self.model.decode(z))
+            if not isinstance(self.model.decoder, FlowDecoder):
+                return self.model.to_images(z, None)
+            z, noise = z.tensor_split([self.model.latent_dim], 1)
+            return self.model.to_images(z, noise.unflatten(1, self.model.image_shape))
 
     return Decoder().eval()
 
@@ -133,39 +149,28 @@ def _make_decoder(record: RunRecord) -> "torch.nn.Module":
 def promote_champion(
     client: "MlflowClient", config: Config, paths: Paths, run_ids: dict[str, str]
 ) -> str | None:
-    """Give the best run that did not collapse the alias `champion`, the former one `previous`.
+    """Give the best runs that did not collapse their aliases; return the champion's name.
 
-    `run_ids` has the MLflow run of each listed run by name. Returns the champion's name, None if
-    no run qualifies.
+    `champion` is the best by tracking.champion_metric, and the former one becomes `previous`;
+    `generator` is the one whose best prior draws the samples nearest to the test images. `run_ids`
+    has the MLflow run of each listed run by name. None if no run qualifies.
     """
     metric, registered = config.tracking.champion_metric, model_name(config.tracking.experiment)
-    best = find_best(metric, paths, list(run_ids))
-    if best is None:
-        return None
-    name, value = best
-
-    # Who is champion now?
-    if not client.search_registered_models(f"name = '{registered}'"):
-        client.create_registered_model(registered)
-    aliases = client.get_registered_model(registered).aliases
-    current = None
-    if CHAMPION in aliases:
-        current = client.get_model_version(registered, aliases[CHAMPION])
-    version = _find_or_register(client, registered, run_ids[name])
-    if current and current.version == version.version:
-        return name
-
-    # Promote.
-    if current and current.run_id != run_ids[name]:
-        client.set_registered_model_alias(registered, PREVIOUS, current.version)
-    client.set_registered_model_alias(registered, CHAMPION, version.version)
-    client.set_model_version_tag(registered, version.version, metric, str(value))
-    return name
+    best = {
+        CHAMPION: find_best(metric, max if greater_is_better(metric) else min, paths, run_ids),
+        GENERATOR: find_best(DISTANCE, min, paths, run_ids),
+    }
+    for alias, found in best.items():
+        if found is not None:
+            _promote(client, registered, alias, found, run_ids[found.name])
+    champion = best[CHAMPION]
+    return champion.name if champion else None
 
 
-def find_best(metric: str, paths: Paths, names: list[str]) -> tuple[str, float] | None:
-    """Find the run with the best value of a metric, and the value; None if no run qualifies."""
-    choose = max if greater_is_better(metric) else min
+def find_best(
+    metric: str, choose: Callable[..., str], paths: Paths, names: Iterable[str]
+) -> Best | None:
+    """Find the run whose value of a metric `choose` chooses, of those that did not collapse."""
     values = {}
     for name in names:
         if paths.metrics(name).exists():
@@ -174,8 +179,28 @@ def find_best(metric: str, paths: Paths, names: list[str]) -> tuple[str, float] 
                 values[name] = metrics[metric]
     if not values:
         return None
-    best = choose(values, key=lambda name: values[name])
-    return best, values[best]
+    name = choose(values, key=lambda name: values[name])
+    return Best(name, metric, values[name])
+
+
+def _promote(client: "MlflowClient", registered: str, alias: str, best: Best, run_id: str) -> None:
+    """Give the run's version the alias, and keep who was champion before."""
+    # Who has it now?
+    if not client.search_registered_models(f"name = '{registered}'"):
+        client.create_registered_model(registered)
+    aliases = client.get_registered_model(registered).aliases
+    current = None
+    if alias in aliases:
+        current = client.get_model_version(registered, aliases[alias])
+    version = _find_or_register(client, registered, run_id)
+    if current and current.version == version.version:
+        return
+
+    # Promote.
+    if alias == CHAMPION and current and current.run_id != run_id:
+        client.set_registered_model_alias(registered, PREVIOUS, current.version)
+    client.set_registered_model_alias(registered, alias, version.version)
+    client.set_model_version_tag(registered, version.version, best.metric, str(best.value))
 
 
 def _find_or_register(client: "MlflowClient", registered: str, run_id: str) -> Any:

@@ -241,3 +241,16 @@ def test_a_pickle_in_place_of_a_file_is_not_executed(
 def test_saving_over_a_model_replaces_it(saved: Path) -> None:
     VAE(config(7, [4])).save_pretrained(saved, {})
     assert VAE.from_pretrained(saved).latent_dim == 7
+
+
+def test_half_precision_is_loaded_in_float32(saved: Path, tmp_path: Path) -> None:
+    half = VAE.from_pretrained(saved).bfloat16()
+    half.save_pretrained(tmp_path / "half", {})
+    size, half_size = (
+        (f / "weights.safetensors").stat().st_size for f in (saved, tmp_path / "half")
+    )
+    assert half_size < 0.6 * size
+    model = VAE.from_pretrained(tmp_path / "half")
+    assert {tensor.dtype for tensor in model.state_dict().values()} == {torch.float32}
+    for name, tensor in VAE.from_pretrained(saved).state_dict().items():
+        assert torch.allclose(model.state_dict()[name], tensor, rtol=0.01)

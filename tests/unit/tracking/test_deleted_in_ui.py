@@ -159,7 +159,8 @@ def test_a_deleted_model_or_version_is_logged_and_registered_again(
     record: RunRecord, params: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry, "_make_decoder", FakeDecoder)
-    monkeypatch.setattr(registry, "find_best", lambda *_: (record.run.name, 20.0))
+    best = registry.Best(record.run.name, "psnr_db", 20.0)
+    monkeypatch.setattr(registry, "find_best", lambda *_: best)
     client, _ = train(record)
     name = params.tracking.experiment
     first = champion_version(client, record, params)
@@ -173,7 +174,7 @@ def test_a_deleted_model_or_version_is_logged_and_registered_again(
     third = champion_version(client, record, params)
     assert third.source != second.source
     assert client.get_logged_model(third.source.removeprefix("models:/"))
-    assert set(client.get_registered_model(name).aliases) == {"champion"}
+    assert set(client.get_registered_model(name).aliases) == {"champion", "generator"}
 
 
 @pytest.mark.parametrize("name", ["Ann's VAEs", 'vae: "first" try', "/Users/me@a.org/vae"])
@@ -184,7 +185,8 @@ def test_an_experiment_may_have_any_name_that_check_admits(
     config = params.model_copy(update={"tracking": tracking})
     record = RunRecord(**vars(record) | {"experiment": name})
     monkeypatch.setattr(registry, "_make_decoder", FakeDecoder)
-    monkeypatch.setattr(registry, "find_best", lambda *_: (record.run.name, 20.0))
+    best = registry.Best(record.run.name, "psnr_db", 20.0)
+    monkeypatch.setattr(registry, "find_best", lambda *_: best)
     client, run = train(record)
     assert champion_version(client, record, config).run_id == run.info.run_id
     assert client.get_experiment_by_name(name)

@@ -41,6 +41,11 @@ def aliases(paths: Paths) -> dict[str, str]:
     }
 
 
+def champions(paths: Paths) -> dict[str, str]:
+    """The same, of the champion and the one before."""
+    return {alias: run for alias, run in aliases(paths).items() if alias != "generator"}
+
+
 def set_metrics(paths: Paths, run: str, **values: object) -> None:
     path = paths.metrics(run)
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
@@ -142,14 +147,52 @@ def test_the_champion_is_the_best_that_did_not_collapse(study: tuple[Config, Pat
     set_metrics(paths, "original-2-0", psnr_db=99.0, is_collapsed=1)
     set_metrics(paths, "pca_refined-2-0", psnr_db=20.0, is_collapsed=0)
     assert sync(params, paths).champion == "pca_refined-2-0"
-    assert aliases(paths) == {"champion": "pca_refined-2-0"}
+    assert champions(paths) == {"champion": "pca_refined-2-0"}
     set_metrics(paths, "original-2-0", psnr_db=99.0, is_collapsed=0)
     assert sync(params, paths).champion == "original-2-0"
-    assert aliases(paths) == {"champion": "original-2-0", "previous": "pca_refined-2-0"}
+    assert champions(paths) == {"champion": "original-2-0", "previous": "pca_refined-2-0"}
     set_metrics(paths, "original-2-0", bce=0.9)
     set_metrics(paths, "pca_refined-2-0", bce=0.5)
     assert sync(judged_by(params, "bce"), paths).champion == "pca_refined-2-0", "less is better"
-    assert aliases(paths) == {"champion": "pca_refined-2-0", "previous": "original-2-0"}
+    assert champions(paths) == {"champion": "pca_refined-2-0", "previous": "original-2-0"}
+
+
+def test_the_generator_is_the_one_of_the_best_samples_that_did_not_collapse(
+    study: tuple[Config, Paths],
+) -> None:
+    params, paths = study
+    set_metrics(paths, "original-2-0", psnr_db=10.0, is_collapsed=0, fd_samples=300.0)
+    set_metrics(paths, "pca_refined-2-0", psnr_db=20.0, is_collapsed=0, fd_samples=400.0)
+    sync(params, paths)
+    assert aliases(paths) == {"champion": "pca_refined-2-0", "generator": "original-2-0"}
+    set_metrics(paths, "original-2-0", is_collapsed=1)
+    sync(params, paths)
+    assert aliases(paths) == {"champion": "pca_refined-2-0", "generator": "pca_refined-2-0"}
+
+
+@pytest.mark.slow
+def test_a_flow_loads_without_this_code_and_takes_its_noise_behind_the_code(
+    trained_flow: tuple[Config, Paths], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    params, paths = trained_flow
+    sync(params, paths)
+    (run,) = search_training_runs(get_client(paths), "vae-cifar10")
+    model = get_client(paths).get_logged_model(run.outputs.model_outputs[0].model_id)
+    program = next(Path(model.artifact_location.removeprefix("file://")).rglob("*.pt2"))
+    x = np.random.default_rng(0).standard_normal((5, 4 + 32 * 32)).astype(np.float32)
+    np.save(tmp_path / "z.npy", x)
+    names = [str(tmp_path / name) for name in ("z.npy", "images")]
+    command = [sys.executable, "-I", "-c", LOADED, str(program), *names]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    flow = VAE.from_pretrained(paths.model("flow-4-0"))
+    z, noise = torch.from_numpy(x[:, :4]), torch.from_numpy(x[:, 4:]).unflatten(1, (1, 32, 32))
+    with torch.no_grad():
+        expected = flow.to_images(z, noise).numpy()
+    for batch in (1, 2, 5):
+        made = np.load(tmp_path / f"images-{batch}.npy")
+        np.testing.assert_allclose(made, expected[:batch], atol=1e-4)
+    assert "[-1, 1028]" in (program.parent.parent / "MLmodel").read_text()
 
 
 def test_no_run_is_crowned_where_none_qualifies(study: tuple[Config, Paths]) -> None:
