@@ -59,7 +59,7 @@ def find_by_alias(alias: str, experiments: Iterable[str], paths: Paths) -> Train
                 aliases = client.get_registered_model(registered).aliases
                 if alias in aliases:
                     version = client.get_model_version(registered, aliases[alias])
-                    return _training(client.get_run(version.run_id))
+                    return _training(client.get_run(str(version.run_id)))
         raise UserError(
             f"MLflow has no {alias}: `python -m pipeline sync` names the best run that was "
             "measured and did not collapse"
