@@ -81,7 +81,7 @@ def test_the_smallest_sizes_that_are_allowed_go_through_every_stage(
     sizes["evaluate"] |= {"num_likelihood_images": 1, "num_importance_samples": 1}
     changes = {
         "grid": {"variants": ["pca_refined"], "latent_dims": [1024] if largest else [1]},
-        "data": {"val_size": 1, "train_size": MIN_SET_SIZE},
+        "data": {"val_size": MIN_SET_SIZE, "train_size": MIN_SET_SIZE},
         "train": {"epochs": 1, "batch_size": 7},
         "download": {"source": str(mnist_root)},
     }
