@@ -19,7 +19,7 @@ from pipeline.evaluation.evaluator import cost_metrics
 from pipeline.stages.__main__ import RUN_STAGES
 from pipeline.training.state import build_train_state
 
-VARIANTS = ("original", "pca_refined")
+VARIANTS = ("original", "pca_refined", "flow")
 BATCH_SIZES = (64, 512)
 STEPS = ("eager", "graph", "compile")
 NUM_IMAGES = 45_000

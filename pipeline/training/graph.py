@@ -93,8 +93,10 @@ class GraphedStep:
                 "operations one by one, which is slower",
                 reason,
             )
+            # A recording that failed may leave its generator unusable. Graphs of before it draw
+            # from that one: they go, too.
             self.can_record = False
-            # A recording that failed may leave its generator unusable.
+            self.by_size.clear()
             self.state.generator = copy_of(self.state.generator)
             return self.eager
 
