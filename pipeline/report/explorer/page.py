@@ -52,23 +52,22 @@ def write(study: StudyResults, paths: Paths, budget: int = BUDGET) -> None:
 @torch.inference_mode()
 def select_runs(study: StudyResults, paths: Paths, budget: int) -> Selection:
     """Export runs, the telling ones first, as long as the budget lasts."""
-    selection = Selection([], [], [])
+    names = list(study.summary["run"])
+    codes = {name: read_tensors(paths.samples(name) / "codes.safetensors") for name in names}
+    selection = Selection([], [], [name for name in names if not codes[name]])
     left, smallest = budget - RESERVED, 0
-    for name in telling_order(study.summary):
-        codes = read_tensors(paths.samples(name) / "codes.safetensors")
-        if not codes:
-            selection.flows.append(name)
-        elif left < smallest:
+    for name in telling_order(study.summary.drop(index=selection.flows)):
+        if left < smallest:
             selection.too_large.append(name)
-        else:
-            run = _export(study, name, VAE.from_pretrained(paths.model(name)), codes)
-            size = len(run.numbers) + len(as_json(run.description))
-            if size > left:
-                selection.too_large.append(name)
-                continue
-            selection.shown.append(run)
-            left -= size
-            smallest = min(size, smallest or size)
+            continue
+        run = _export(study, name, VAE.from_pretrained(paths.model(name)), codes[name])
+        size = len(run.numbers) + len(as_json(run.description))
+        if size > left:
+            selection.too_large.append(name)
+            continue
+        selection.shown.append(run)
+        left -= size
+        smallest = min(size, smallest or size)
     return selection
 
 
