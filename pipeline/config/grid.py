@@ -39,7 +39,8 @@ class RunConfig(RecipeConfig):
             return self
         if batch_size > total:
             raise ValueError(
-                f"train.batch_size is {batch_size}, but an epoch has {total} images; "
+                f"variants.{self.variant}: train.batch_size is {batch_size}, "
+                f"but an epoch has {total} images; "
                 f"allowed: 1 to {total}"
             )
         self.require_shares(total)
@@ -56,7 +57,8 @@ class RunConfig(RecipeConfig):
         last = total % self.train.batch_size or self.train.batch_size
         if self.train.world_size > last:
             raise ValueError(
-                f"train.world_size is {self.train.world_size}, but an epoch's last batch has "
+                f"variants.{self.variant}: train.world_size is {self.train.world_size}, "
+                f"but an epoch's last batch has "
                 f"{last} images to share; allowed: 1 to {last}"
             )
 

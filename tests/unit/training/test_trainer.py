@@ -164,7 +164,7 @@ def test_every_shipped_variant_trains_and_its_weights_rebuild_it(
     }
     recipe = deep_merge(params.recipe(variant).model_dump(), changes)
     if recipe["model"]["flow_channels"] is not None:
-        recipe["model"]["flow_channels"] = 16
+        recipe["model"] |= {"flow_channels": 8, "flow_blocks": 1}
     run = RunConfig(variant=variant, latent_dim=4, seed=0, **recipe)
     state = build_train_state(run, [3, 32, 32], 5, torch.device("cpu"))
     assert init_weights_for_run(state, run, data.train_images) is None
