@@ -66,13 +66,13 @@ def generation() -> None:
 def repro(
     jobs: Annotated[
         int | None,
-        typer.Option(min=1, help="trainings side by side; else what cores and memory allow"),
+        typer.Option(min=1, help="stages side by side; else what cores and memory allow"),
     ] = None,
     scheduler: Annotated[
         str | None, typer.Option(help="address of a Dask scheduler that sees this folder")
     ] = None,
 ) -> None:
-    """Run `dvc repro` with the grid's runs trained side by side; the files are the same."""
+    """Run `dvc repro` with its stages side by side; the files are the same."""
     from pipeline.workflow.runner import repro as run
     from pipeline.workflow.runner import require_success
 

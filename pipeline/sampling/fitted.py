@@ -6,7 +6,8 @@ from typing import NamedTuple, Protocol
 from torch import Generator, Tensor
 
 from pipeline import UserError, first_line
-from pipeline.sampling.priors import GaussianMixturePrior, TwoStagePrior
+from pipeline.sampling.gmm import GaussianMixturePrior
+from pipeline.sampling.priors import TwoStagePrior
 from pipeline.storage.reading import read_tensors
 
 FILE = "priors.safetensors"

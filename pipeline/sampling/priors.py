@@ -1,10 +1,7 @@
-"""Priors to draw codes from: the standard normal, and two fitted to the training images' codes."""
+"""A prior over codes that is a VAE itself, fitted to the training images' codes."""
 
 import math
-import warnings
-from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,54 +9,9 @@ from pipeline.models.layers import init_weights
 from pipeline.models.posterior import Posterior
 from pipeline.training.losses import gaussian_nll, optimal_variance
 
-NUM_COMPONENTS = 40
-MAX_EM_ITERS = 20
-# Added to the components' variances: the codes' own are about 1, and a thousand codes say little
-# of 512 dimensions.
-REG_COVAR = 0.02
 HIDDEN = 512
 BATCH_SIZE = 500
 LEARNING_RATE = 1e-3
-
-
-class GaussianMixturePrior(NamedTuple):
-    """Weights [K], means [K, D], lower Cholesky roots of the covariances [K, D, D]."""
-
-    weights: Tensor
-    means: Tensor
-    scale_tril: Tensor
-
-    def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """Draw codes z [count, D] on the mixture's device, from a generator on the CPU."""
-        weights, device = self.weights.cpu(), self.means.device
-        component = torch.multinomial(weights, count, replacement=True, generator=generator)
-        component = component.to(device)
-        z = torch.randn(count, self.means.shape[1], generator=generator).to(device)
-        for index, (mean, root) in enumerate(zip(self.means, self.scale_tril, strict=True)):
-            rows = component == index
-            z[rows] = mean + z[rows] @ root.T
-        return z
-
-
-def fit_gmm_prior(z: Tensor, seed: int) -> GaussianMixturePrior:
-    """Fit a mixture of NUM_COMPONENTS full-covariance Gaussians to codes [N, D].
-
-    By at most MAX_EM_ITERS of expectation maximization: more of them change the samples' distance
-    by less than a percent.
-    """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.mixture import GaussianMixture
-
-    # Fewer where codes are few.
-    num_components = max(1, min(NUM_COMPONENTS, len(z) // (2 * z.shape[1])))
-    mixture = GaussianMixture(
-        num_components, reg_covar=REG_COVAR, max_iter=MAX_EM_ITERS, tol=1e-2, random_state=seed
-    )
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        mixture.fit(z.cpu().numpy())
-    parts = mixture.weights_, mixture.means_, np.linalg.cholesky(mixture.covariances_)
-    return GaussianMixturePrior(*(torch.from_numpy(part).float().to(z.device) for part in parts))
 
 
 class TwoStagePrior(nn.Module):

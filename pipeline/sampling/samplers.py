@@ -9,7 +9,8 @@ from pipeline.data.images import to_uint8
 from pipeline.data.loader import to_float
 from pipeline.models.vae import VAE
 from pipeline.sampling.fitted import FittedPriors
-from pipeline.sampling.priors import fit_gmm_prior, fit_two_stage_prior
+from pipeline.sampling.gmm import fit_gmm_prior
+from pipeline.sampling.priors import fit_two_stage_prior
 
 BATCH_SIZE = 500
 
@@ -26,7 +27,7 @@ def sample_priors(
     normal = torch.randn(config.num_samples, model.latent_dim, generator=generator)
     normal = normal.to(images.device)
     z = sample_codes(model, images, generator)
-    gmm = fit_gmm_prior(z, config.seed)
+    gmm = fit_gmm_prior(z, torch.Generator().manual_seed(config.seed))
     with torch.inference_mode(mode=False):
         two_stage = fit_two_stage_prior(z.clone(), config.two_stage_epochs, generator)
     codes = {

@@ -9,20 +9,21 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-# A training of docs/performance.md's largest network takes 1.25 GiB; other sections may take more.
+# A training of docs/performance.md's largest network takes 1.25 GiB, an evaluation about as much;
+# other sections may take more.
 RUN_MEMORY = 1_500 * 2**20
 ROOT = Path("/")
 logger = logging.getLogger(__name__)
 
 
-def choose_num_jobs(num_runs: int) -> int:
-    """Say how many trainings go side by side: a core and RUN_MEMORY for each, at least one."""
-    wanted = min(usable_cores(), num_runs)
+def choose_num_jobs(num_cells: int) -> int:
+    """Say how many stages go side by side: a core and RUN_MEMORY for each, at least one."""
+    wanted = min(usable_cores(), num_cells)
     memory = available_memory()
     fitting = max(1, memory // RUN_MEMORY)
     if fitting < wanted:
         logger.warning(
-            "%d trainings side by side and not %d: %.1f GiB of memory are free, and one takes up "
+            "%d stages side by side and not %d: %.1f GiB of memory are free, and one takes up "
             "to %.1f; `python -m pipeline repro --jobs %d` overrules that",
             *(fitting, wanted, memory / 2**30, RUN_MEMORY / 2**30, wanted),
         )

@@ -17,7 +17,11 @@ from typing import TYPE_CHECKING
 from pipeline import UserError, command_line
 
 if TYPE_CHECKING:
+    from pipeline.config.grid import RunConfig
     from pipeline.config.paths import Paths
+
+    # Its name, and the run or the latent size that it is of.
+    Stage = tuple[str, str]
 
 RUN_STAGES = ("train", "sample", "evaluate")
 logger = logging.getLogger(__name__)
@@ -26,30 +30,47 @@ logger = logging.getLogger(__name__)
 def run_study(paths: Paths, jobs: int) -> None:
     """Run every stage of the study that params.yaml describes, `jobs` runs at a time.
 
-    A failing run leaves the others going. Raises UserError if a stage failed, at the end.
+    A failing run leaves the others going, and is tried once more, alone: memory may have run out.
+    Raises UserError if a stage failed, at the end.
     """
     from pipeline.config.loader import load_config
 
     config = load_config(paths.params)
-    names = [run.name for run in config.runs]
     for stage in ("fetch", "baselines"):
         if not run_stage(paths, stage):
             raise UserError(f"stage {stage} failed; see above")
-    cells = [("rivals", str(size)) for size in config.grid.latent_dims]
+    cells = [stages_of(run, paths) for run in config.runs]
+    cells += [[("rivals", str(size))] for size in config.grid.latent_dims]
     with ThreadPoolExecutor(jobs) as pool:
-        measured = list(pool.map(lambda cell: run_stage(paths, *cell), cells))
-        trained = list(pool.map(lambda name: run_stages_of(paths, name), names))
-    done = dict(zip(["@".join(cell) for cell in cells] + names, measured + trained, strict=True))
-    failed = [name for name, whole in done.items() if not whole]
+        left = list(pool.map(lambda cell: run_stages(paths, cell), cells))
+    again = [cell for cell in left if cell]
+    if again:
+        logger.warning("Trying again, alone: %s", ", ".join("@".join(cell[0]) for cell in again))
+    failed = ["@".join(cell[0]) for cell in again if run_stages(paths, cell)]
     if failed:
         raise UserError(f"failed: {', '.join(failed)}; see above. Run again to go on")
     if not run_stage(paths, "report"):
         raise UserError("stage report failed; see above")
 
 
-def run_stages_of(paths: Paths, name: str) -> bool:
-    """Train, sample and evaluate one run; tell whether all three succeeded."""
-    return all(run_stage(paths, stage, name) for stage in RUN_STAGES)
+def stages_of(run: RunConfig, paths: Paths) -> list[Stage]:
+    """List a run's stages in their order, without a training that is finished and saved."""
+    from pipeline.data.dataset import load_dataset
+    from pipeline.workflow.fingerprint import resolve_run_precision, run_fingerprint
+    from pipeline.workflow.train_run import is_saved
+
+    dataset = load_dataset(paths.dataset(run.data.dataset))
+    fingerprint = run_fingerprint(resolve_run_precision(run), dataset)
+    stages = RUN_STAGES[1:] if is_saved(paths, run.name, fingerprint) else RUN_STAGES
+    return [(stage, run.name) for stage in stages]
+
+
+def run_stages(paths: Paths, stages: list[Stage]) -> list[Stage]:
+    """Run stages in their order up to one that fails; returns it and what comes after it."""
+    for done, stage in enumerate(stages):
+        if not run_stage(paths, *stage):
+            return stages[done:]
+    return []
 
 
 def run_stage(paths: Paths, *arguments: str) -> bool:

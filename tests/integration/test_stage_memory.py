@@ -18,7 +18,7 @@ from conftest import DVC_CONFIG, ROOT, SMALL, clean_environment, git_study, outp
 from pipeline import UserError
 from pipeline.config.grid import deep_merge
 from pipeline.config.paths import Paths
-from pipeline.workflow import runner, workspace
+from pipeline.workflow import runner, untracked, workspace
 from pipeline.workflow.workspace import create_workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
@@ -112,6 +112,23 @@ def test_stages_that_lack_memory_beside_others_are_no_failure(
     }
     assert runner.repro(Paths(tmp_path / "undisturbed"), jobs=2) == {}
     assert outputs(tmp_path / "starved") == outputs(tmp_path / "undisturbed")
+
+
+def test_without_dvc_a_killed_stage_is_tried_again_and_no_training_is_repeated(
+    tmp_path: Path, mnist_root: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    changes = deep_merge(SMALL, {"download": {"source": str(mnist_root)}})
+    create_workspace(ROOT, tmp_path, changes, DVC_CONFIG)
+    with once("sample original-2-0", kill):
+        untracked.run_study(Paths(tmp_path), jobs=2)
+    said = capfd.readouterr().out
+    assert "Trying again, alone: sample@original-2-0" in said
+    assert said.count("original-2-0 epoch 1/2: ") == 1
+    assert (tmp_path / "reports" / "report.md").exists()
+    before = outputs(tmp_path)
+    untracked.run_study(Paths(tmp_path), jobs=2)
+    assert "epoch 1/2" not in capfd.readouterr().out, "what is trained is not trained again"
+    assert outputs(tmp_path) == before
 
 
 def test_a_preset_says_why_its_stages_failed(

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from pipeline import UserError
 from pipeline.sampling.fitted import FittedPriors, load_priors
-from pipeline.sampling.priors import fit_gmm_prior, fit_two_stage_prior
+from pipeline.sampling.gmm import fit_gmm_prior
+from pipeline.sampling.priors import fit_two_stage_prior
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -19,7 +20,7 @@ def generator(seed: int = 0) -> torch.Generator:
 @pytest.fixture(scope="module")
 def fitted() -> FittedPriors:
     z = torch.randn(200, 4, generator=generator())
-    return FittedPriors(fit_gmm_prior(z, seed=0), fit_two_stage_prior(z, 1, generator()))
+    return FittedPriors(fit_gmm_prior(z, generator()), fit_two_stage_prior(z, 1, generator()))
 
 
 @pytest.fixture

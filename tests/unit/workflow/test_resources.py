@@ -101,7 +101,7 @@ def test_without_control_groups_the_machine_and_the_affinity_count(
     assert resources.available_memory(tmp_path) == 64 * GIB
 
 
-def test_fewer_trainings_where_memory_is_short_said_in_a_line(
+def test_fewer_stages_where_memory_is_short_said_in_a_line(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(resources, "usable_cores", lambda: 8)
@@ -111,7 +111,7 @@ def test_fewer_trainings_where_memory_is_short_said_in_a_line(
     assert caplog.text == ""
     monkeypatch.setattr(resources, "available_memory", lambda: 5 * GIB)
     assert resources.choose_num_jobs(20) == 3
-    assert "3 trainings side by side and not 8: 5.0 GiB of memory are free" in caplog.text
+    assert "3 stages side by side and not 8: 5.0 GiB of memory are free" in caplog.text
     monkeypatch.setattr(resources, "available_memory", lambda: 0)
     assert resources.choose_num_jobs(20) == 1, "one is always tried"
 
