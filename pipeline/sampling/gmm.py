@@ -142,6 +142,6 @@ def m_step(z: Tensor, responsibilities: Tensor, pseudo_codes: float) -> Gaussian
     shape = (scatter / scale).sum(0) / len(z)
     covariances = (scatter + pseudo_codes * scale * shape) / (counts + pseudo_codes) + floor
     roots = torch.linalg.cholesky(covariances)
-    return GaussianMixturePrior(
-        (counts.flatten() / len(z)).to(z.dtype), torch.stack(means), roots.to(z.dtype)
-    )
+    # Row by row, as a file has them: what is drawn is rounded alike before and after.
+    roots = roots.to(z.dtype).contiguous()
+    return GaussianMixturePrior((counts.flatten() / len(z)).to(z.dtype), torch.stack(means), roots)

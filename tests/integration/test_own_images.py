@@ -1,16 +1,15 @@
 """A folder of anybody's images goes through every stage to the report, at both sizes."""
 
 import json
-import shutil
-import subprocess
-import sys
+import logging
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import DVC_CONFIG, ROOT, clean_environment, run_study
+from conftest import DVC_CONFIG, ROOT, run_study
 from own_images import picture, write_broken, write_images, write_rubbish
 
+from pipeline import UserError
 from pipeline.config.grid import deep_merge
 from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
@@ -37,31 +36,31 @@ def study(root: Path, folder: Path, changes: dict) -> Paths:
     return Paths(root)
 
 
-def run_stages(paths: Paths) -> "subprocess.CompletedProcess[str]":
-    """Every stage by itself, as where there is no DVC."""
-    command = [sys.executable, "-m", "pipeline.workflow.untracked"]
-    environment = clean_environment() | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=paths.root, env=environment, capture_output=True, text=True)
+@pytest.fixture(autouse=True)
+def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a shell says of MLflow and DVC, these studies are by themselves."""
+    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.mark.slow
-def test_300_odd_images_with_classes_reach_the_report(tmp_path: Path) -> None:
+def test_300_odd_images_with_classes_reach_the_report(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = tmp_path / "images"
     write_images(folder, 310, classes=3)
     write_rubbish(folder)
     broken = write_broken(folder / "class 1")
     sizes = {"grid": {"variants": ["original", "pca_refined"], "latent_dims": [16, 512]}}
-    paths = study(tmp_path / "study", folder, sizes)
-    refused = run_stages(paths)
-    assert refused.returncode == 1
-    assert "3 of 313 images" in refused.stderr
-    assert all(name in refused.stderr for name in broken)
+    paths = study(tmp_path / "refused", folder, sizes)
+    with pytest.raises(UserError, match="3 of 313 images") as caught:
+        run_study(load_config(paths.params), paths)
+    assert all(name in str(caught.value) for name in broken)
 
-    shutil.rmtree(paths.root)
     paths = study(tmp_path / "study", folder, sizes | {"data": {"skip_damaged": True}})
-    done = run_stages(paths)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "310 color images, of which 62 test, 24 validate and 224 train" in done.stdout
+    with caplog.at_level(logging.INFO):
+        run_study(load_config(paths.params), paths)
+    assert "310 color images, of which 62 test, 24 validate and 224 train" in caplog.text
     summary = pd.read_csv(paths.reports / "summary.csv")
     assert summary["probe_accuracy"].notna().all()
     assert (summary["num_test_images"] == 62).all()
@@ -75,11 +74,7 @@ def test_300_odd_images_with_classes_reach_the_report(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_every_variant_learns_from_64_pixels_without_labels(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT"):
-        monkeypatch.delenv(name, raising=False)
+def test_every_variant_learns_from_64_pixels_without_labels(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     write_images(folder, 120)
     # Flows at other rates are the flow's networks.
@@ -103,13 +98,9 @@ def test_every_variant_learns_from_64_pixels_without_labels(
 
 
 @pytest.mark.slow
-def test_repro_sees_new_images_and_trains_again_for_no_other_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_repro_sees_new_images_and_trains_again_for_no_other_reason(tmp_path: Path) -> None:
     from pipeline.workflow.runner import repro
 
-    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT"):
-        monkeypatch.delenv(name, raising=False)
     folder = tmp_path / "images"
     write_images(folder, 80)
     small = read_yaml(ROOT / "pipeline/presets/demo.yaml")
