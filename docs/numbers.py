@@ -118,10 +118,18 @@ def setting() -> str:
     return (
         "`make repro` by [these parameters](../reports/results/params.yaml): "
         f"{config['data']['dataset']}, {trained} held "
-        f"out for validation, {config['train']['epochs']} epochs, "
+        f"out for validation, {trained_for(summary())}, "
         f"seed {listed(config['grid']['seeds'])}, "
         f"{number(tested) if tested else 'all'} test images; on {machine}."
     )
+
+
+def trained_for(runs: pd.DataFrame) -> str:
+    """Say for how many epochs: of each variant, where they differ."""
+    epochs = runs.groupby("variant", sort=False)["epochs"].first()
+    if epochs.nunique() == 1:
+        return f"{epochs.iloc[0]} epochs"
+    return listed(f"{count} epochs of `{name}`" for name, count in epochs.items())
 
 
 def full_results() -> str:
@@ -270,7 +278,7 @@ def ablation_setting() -> str:
     config = params(ABLATION)
     runs = summary(ABLATION)
     return (
-        f"Latent size {listed(config['grid']['latent_dims'])}, {config['train']['epochs']} epochs, "
+        f"Latent size {listed(config['grid']['latent_dims'])}, {trained_for(runs)}, "
         f"seed {listed(config['grid']['seeds'])}, compared with "
         f"`{config['report']['baseline']}`. PCA of that size has "
         f"{number(runs['pca_psnr_db'].iloc[0], 2)} dB and, as a probabilistic model, "

@@ -154,10 +154,12 @@ def plan() -> None:
     """Say what `dvc repro` would run now, why, and how long it takes."""
     from pipeline.workflow import plan as planning
     from pipeline.workflow.own_folder import folder_changes
+    from pipeline.workflow.resources import choose_num_jobs
 
     config, paths = load_config(ROOT / "params.yaml"), Paths(ROOT)
     statuses = planning.plan(config, paths)
-    for line in planning.format_plan(statuses):
+    jobs = choose_num_jobs(planning.count_cells(statuses))
+    for line in planning.format_plan(statuses, jobs):
         typer.echo(line)
     if reason := folder_changes(config, paths):
         typer.echo(f"{reason}: `make repro` reads it again, `dvc repro` does not see it")

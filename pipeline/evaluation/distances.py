@@ -40,12 +40,12 @@ class FeatureSet:
         return subsets
 
     @cached_property
-    def neighborhoods(self) -> tuple[Tensor, Tensor]:
-        """The first PRDC_MAX_IMAGES features, float64, and how far their neighbors reach, [N]."""
+    def radii(self) -> Tensor:
+        """How far the neighbors of each of the first PRDC_MAX_IMAGES features reach, [N]."""
         some = self.features[:PRDC_MAX_IMAGES].double()
         # The nearest of all is oneself.
         count = min(NUM_NEIGHBORS + 1, len(some))
-        return some, torch.cdist(some, some).topk(count, largest=False).values[:, -1]
+        return torch.cdist(some, some).topk(count, largest=False).values[:, -1]
 
 
 def distances(real: FeatureSet, generated: FeatureSet, name: str) -> dict[str, float]:
@@ -104,13 +104,13 @@ def prdc_metrics(real: FeatureSet, generated: FeatureSet) -> dict[str, float]:
     The latter are Naeem et al.'s (2020). All look at NUM_NEIGHBORS neighbors; the first
     PRDC_MAX_IMAGES of each set are compared.
     """
-    (first, radii), (second, other_radii) = real.neighborhoods, generated.neighborhoods
+    first, second = (each.features[:PRDC_MAX_IMAGES].double() for each in (real, generated))
     between = torch.cdist(first, second)
-    inside = between < radii[:, None]
+    inside = between < real.radii[:, None]
     metrics = {
         "precision": inside.any(0),
-        "recall": (between < other_radii).any(1),
-        "density": inside.double().sum(0) / NUM_NEIGHBORS,
-        "coverage": between.amin(1) < radii,
+        "recall": (between < generated.radii).any(1),
+        "density": inside.sum(0).double() / NUM_NEIGHBORS,
+        "coverage": between.amin(1) < real.radii,
     }
     return {key: float(values.double().mean()) for key, values in metrics.items()}

@@ -138,7 +138,9 @@ def reproduction_intro(summary: pd.DataFrame, published: pd.DataFrame) -> Messag
         "{published_epoch}, this study's {epochs}.",
         variant=SOURCE_RECIPE,
         published_epoch=published["epoch"].max(),
-        epochs=", ".join(map(str, summary["epochs"].unique())),
+        epochs=", ".join(
+            map(str, summary.loc[summary["variant"] == SOURCE_RECIPE, "epochs"].unique())
+        ),
     )
 
 

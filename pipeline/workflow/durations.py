@@ -2,6 +2,7 @@
 
 import time
 from functools import cache
+from heapq import heappop, heappush
 from statistics import mean
 
 from pipeline.config.grid import Config, RunConfig
@@ -74,6 +75,26 @@ def seconds_an_image(run_json: str, shape: tuple[int, ...]) -> float:
         step(index)
         step.sums.tolist()  # waits for a GPU
     return (time.perf_counter() - start) / TIMED_IMAGES
+
+
+def side_by_side_seconds(
+    seconds: dict[str, float], needs: dict[str, list[str]], jobs: int
+) -> float:
+    """Say how long stages take together, `jobs` at once, each when what it needs is done.
+
+    Trainings start first. What is needed and has no `seconds` is there already.
+    """
+    waiting = dict(seconds)
+    running: list[tuple[float, str]] = []
+    now, undone = 0.0, set(seconds)
+    while undone:
+        ready = [name for name in waiting if not undone.intersection(needs[name])]
+        ready.sort(key=lambda name: not name.startswith("train@"))
+        for name in ready[: jobs - len(running)]:
+            heappush(running, (now + waiting.pop(name), name))
+        now, name = heappop(running)
+        undone.remove(name)
+    return now
 
 
 def format_duration(seconds: float | None) -> str:

@@ -15,7 +15,11 @@ from pipeline.config.grid import Config, flatten_dict
 from pipeline.config.paths import Paths
 from pipeline.storage import dvc_lock
 from pipeline.storage.yaml_io import read_yaml
-from pipeline.workflow.durations import estimate_seconds, format_duration
+from pipeline.workflow.durations import (
+    estimate_seconds,
+    format_duration,
+    side_by_side_seconds,
+)
 from pipeline.workflow.repository import require_clone
 
 # MD5 by path; None for what will change.
@@ -173,7 +177,13 @@ def outputs_in_cache(repo: Any, entry: dict[str, Any]) -> bool:
     return all(Path(repo.cache.local.oid_to_path(md5)).exists() for md5 in digests)
 
 
-def format_plan(statuses: list[StageStatus]) -> list[str]:
+def count_cells(statuses: list[StageStatus]) -> int:
+    """Count the runs and latent sizes of what is not up to date: so many can go side by side."""
+    names = [status.stage for status in statuses if status.state != "up_to_date"]
+    return len({name.partition("@")[2] for name in names})
+
+
+def format_plan(statuses: list[StageStatus], jobs: int) -> list[str]:
     """Write a line for each stage that is not up to date, and one for all of it."""
     lines = []
     for status in statuses:
@@ -191,4 +201,9 @@ def format_plan(statuses: list[StageStatus]) -> list[str]:
         unknown = sum(status.seconds is None for status in statuses)
         rest = f" and {unknown} of unknown length" if unknown else ""
         summary += f": {format_duration(known)}{rest}, one after another"
+        if jobs > 1 and not unknown:
+            seconds = {s.stage: s.seconds or 0.0 for s in statuses if s.state != "up_to_date"}
+            needs = {status.stage: status.needs for status in statuses}
+            together = side_by_side_seconds(seconds, needs, jobs)
+            summary += f", {format_duration(together)} by `make repro`, {jobs} at once"
     return [*lines, summary]

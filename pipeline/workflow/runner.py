@@ -14,7 +14,7 @@ from pipeline.workflow.dvc_command import run_dvc
 from pipeline.workflow.lock_repair import repair_dvc_lock
 from pipeline.workflow.own_folder import folder_changes
 from pipeline.workflow.parallel import Failure, run_side_by_side
-from pipeline.workflow.plan import StageStatus, format_plan, plan
+from pipeline.workflow.plan import StageStatus, count_cells, format_plan, plan
 from pipeline.workflow.repository import require_clone, tell_dvc_of_git
 from pipeline.workflow.resources import choose_num_jobs
 
@@ -42,7 +42,8 @@ def repro(paths: Paths, jobs: int | None = None, scheduler: str | None = None) -
         logger.info("%s: it is read again", reason)
         run_dvc(paths.root, "repro", "--force", "--single-item", "fetch")
     statuses = plan(config, paths)
-    logger.info("%s", format_plan(statuses)[-1])
+    jobs = jobs or choose_num_jobs(count_cells(statuses))
+    logger.info("%s", format_plan(statuses, jobs)[-1])
     stale = [status for status in statuses if status.state != "up_to_date"]
     stages = without({LAST, *multi_process_trainings(config)}, stale)
     create_store(paths)
@@ -50,7 +51,6 @@ def repro(paths: Paths, jobs: int | None = None, scheduler: str | None = None) -
     if scheduler is not None:
         failures = train_ahead(paths, stages, scheduler)
     if able := without(failures, stages):
-        jobs = jobs or choose_num_jobs(count_cells(able))
         logger.info("Running %d stages, %d at once", len(able), jobs)
         failures |= run_side_by_side(paths, able, jobs)
     done = {status.stage for status in without(failures, stages)}
@@ -79,11 +79,6 @@ def without(names: Collection[str], statuses: list[StageStatus]) -> list[StageSt
         else:
             kept.append(status)
     return kept
-
-
-def count_cells(stages: list[StageStatus]) -> int:
-    """Count the runs and latent sizes that they are of: so many go side by side at most."""
-    return len({status.stage.partition("@")[2] for status in stages})
 
 
 def train_ahead(paths: Paths, stages: list[StageStatus], scheduler: str) -> dict[str, Failure]:
