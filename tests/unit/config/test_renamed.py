@@ -173,7 +173,8 @@ def test_the_edits_of_an_old_file_make_it_todays() -> None:
     document["variants"]["pca_refined"]["model"]["noise"] = "causal"
     document["variants"]["linear"] = {"model": {"block": "linear"}}
     document["model"] |= {"flow_channels": None, "flow_blocks": 2}
-    document["train"]["ema_half_life"] = None
+    document["train"] |= {"ema_half_life": None, "epochs": 16}
+    document["variants"]["original"]["train"]["epochs"] = 50
     document["variants"] |= {n: v for n, v in shipped()["variants"].items() if "flow" in n}
     assert Config.model_validate(document) == Config.model_validate(shipped())
 
