@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,11 +19,14 @@ def command_line() -> Iterator[None]:
     """Run a command: show messages while it works, end it in one clear line if it cannot.
 
     What a person can mend, and what the system refuses, exits with 1 and `error: ...`; Ctrl-C with
-    130. Whatever is a mistake of this program's keeps its traceback.
+    130, a polite kill, which unwinds the stack alike, with 143. Whatever is a mistake of this
+    program's keeps its traceback.
     """
     if sys.version_info < (3, 11):  # noqa: UP036  # whichever `python` a shell finds
         sys.exit(f"error: {sys.executable} is Python {sys.version.split()[0]}; 3.11 is needed")
     start_logging()
+    # Temporary files go, what was started is ended, the tracker is told.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
     try:
         yield
     except UserError as error:
@@ -80,3 +84,5 @@ def start_logging() -> None:
     if not logger.handlers:
         logger.addHandler(logging.StreamHandler(sys.stdout))
         logger.setLevel(logging.INFO)
+        # Libraries give the root logger a handler of their own: each line would stand twice.
+        logger.propagate = False

@@ -1,7 +1,6 @@
 """How every DVC stage starts: `python -m pipeline.stages NAME [RUN or latent size]`."""
 
 import os
-import signal
 import sys
 import time
 from importlib import import_module
@@ -53,8 +52,6 @@ def limit_threads(count: int) -> None:
 
 def main() -> None:
     """Run a stage; a person's mistake becomes one clear line."""
-    # A polite kill unwinds the stack like Ctrl-C: temporary files go, the tracker is told.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
     with command_line():
         run_stage(*sys.argv[1:])
 

@@ -105,8 +105,17 @@ def test_a_failing_run_is_reported_and_the_others_are_complete(
     }
 
 
-def test_ctrl_c_ends_every_stage_and_the_same_command_goes_on(
-    tmp_path: Path, mnist_root: Path
+@pytest.mark.parametrize(
+    ("send", "number", "status"),
+    [(os.killpg, signal.SIGINT, 130), (os.kill, signal.SIGTERM, 143)],
+    ids=["ctrl_c", "kill"],
+)
+def test_ctrl_c_and_kill_end_every_stage_and_the_same_command_goes_on(
+    tmp_path: Path,
+    mnist_root: Path,
+    send: Callable[[int, int], None],
+    number: signal.Signals,
+    status: int,
 ) -> None:
     long = {"train": {"epochs": 60}, "variants": {"original": {"train": {"epochs": 60}}}}
     git_study(tmp_path, deep_merge(long, {"download": {"source": str(mnist_root)}}))
@@ -122,12 +131,12 @@ def test_ctrl_c_ends_every_stage_and_the_same_command_goes_on(
     )
     try:
         wait_for(lambda: num_trainings(tmp_path) == 2)
-        os.killpg(first.pid, signal.SIGINT)
+        send(first.pid, number)
         said, _ = first.communicate(timeout=WAIT_SECONDS)
     except BaseException:
         os.killpg(first.pid, signal.SIGKILL)
         raise
-    assert first.returncode == 130, said
+    assert first.returncode == status, said
     assert "Traceback" not in said
     assert not [process for process in psutil.process_iter() if works_in(process, tmp_path)]
     assert not list(tmp_path.glob("models/*-2-0")), "both were cut off"
