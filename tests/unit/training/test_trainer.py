@@ -166,14 +166,16 @@ def test_every_shipped_variant_trains_and_its_weights_rebuild_it(
     if recipe["model"]["flow_channels"] is not None:
         recipe["model"] |= {"flow_channels": 8, "flow_blocks": 1}
     run = RunConfig(variant=variant, latent_dim=4, seed=0, **recipe)
-    state = build_train_state(run, [3, 32, 32], 5, torch.device("cpu"))
-    assert init_weights_for_run(state, run, data.train_images) is None
-    (epoch,) = fit(state, run, data)
+    # Components of a quarter of the pixels are found in a fiftieth of the time.
+    small = TrainData(*(images[:, :, ::2, ::2].contiguous() for images in data))
+    state = build_train_state(run, [3, 16, 16], 5, torch.device("cpu"))
+    assert init_weights_for_run(state, run, small.train_images) is None
+    (epoch,) = fit(state, run, small)
     assert all(math.isfinite(value) for value in epoch.metrics.values())
     state.model.save_pretrained(tmp_path, {})
     rebuilt = VAE.from_pretrained(tmp_path)
     with torch.inference_mode():
-        x = loader.to_float(data.val_images)
+        x = loader.to_float(small.val_images)
         noise = rebuilt.draw_noise(len(x), torch.Generator().manual_seed(0))
         ours = rebuilt.to_images(rebuilt.encode(x).mu, noise)
         assert torch.equal(ours, state.model.to_images(state.model.encode(x).mu, noise))
