@@ -1,6 +1,7 @@
 """The whole pipeline on real CIFAR-10: what `make demo` shows is what the study claims."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -104,3 +105,16 @@ def test_the_report_says_so_with_its_pictures(demo: dict[str, dict[str, Any]]) -
         assert f"({link})" in text
         assert (reports / link).stat().st_size > 100
     assert len((reports / "summary.csv").read_text().splitlines()) == 1 + len(demo)
+
+
+@pytest.mark.slow
+def test_the_explorer_has_every_run_but_the_flows(demo: dict[str, dict[str, Any]]) -> None:
+    path = WORKSPACE / "reports" / "explorer.html"
+    assert path.stat().st_size < 8_000_000
+    content = re.search(r'id="page">(.*?)</script>', path.read_text(), re.DOTALL)
+    assert content
+    page = json.loads(content[1])
+    flows = {run for run in demo if run.startswith("flow")}
+    assert {run["name"] for run in page["runs"]} == demo.keys() - flows
+    assert page["sides"] == ["original-64-0", "pca_refined-64-0"]
+    assert all(run in page["texts"]["en"]["flows"] for run in flows)
