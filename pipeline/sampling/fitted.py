@@ -1,9 +1,9 @@
 """A run's fitted priors as one file: what draws new codes without fitting anything again."""
 
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from torch import Generator, Tensor
+from torch import Tensor
 
 from pipeline import UserError, first_line
 from pipeline.sampling.gmm import GaussianMixturePrior
@@ -11,14 +11,6 @@ from pipeline.sampling.priors import TwoStagePrior
 from pipeline.storage.reading import read_tensors
 
 FILE = "priors.safetensors"
-
-
-class Prior(Protocol):
-    """Where codes come from."""
-
-    def sample(self, count: int, generator: Generator) -> Tensor:
-        """Draw codes z [count, latent_dim], from a generator on the CPU."""
-        ...
 
 
 class FittedPriors(NamedTuple):

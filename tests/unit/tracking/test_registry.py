@@ -193,6 +193,9 @@ def test_a_flow_loads_without_this_code_and_takes_its_noise_behind_the_code(
         made = np.load(tmp_path / f"images-{batch}.npy")
         np.testing.assert_allclose(made, expected[:batch], atol=1e-4)
     assert "[-1, 1028]" in (program.parent.parent / "MLmodel").read_text()
+    page = model.tags["mlflow.note.content"]
+    assert "float32 [B, 1028]" in page
+    assert "the first 4 are the code. It is a flow: the other" in page
 
 
 def test_no_run_is_crowned_where_none_qualifies(study: tuple[Config, Paths]) -> None:
