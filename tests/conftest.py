@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tracked_runs import empty_database
 
 from pipeline.config.grid import Config, deep_merge
 from pipeline.config.loader import load_config
@@ -166,6 +167,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, mnist_root: Path) -> tuple
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.delenv("DVC_ROOT", raising=False)
+        shutil.copy(empty_database(), root)
         run_study(params, Paths(root))
     return params, Paths(root)
 
@@ -174,10 +176,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory, mnist_root: Path) -> tuple
 def study(
     trained: tuple[Config, Paths], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Config, Paths]:
-    """A copy of the finished study's workspace without its MLflow store."""
+    """A copy of the finished study's workspace with an empty MLflow store."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     params, paths = trained
+    shutil.copy(empty_database(), tmp_path)
     shutil.copy(paths.params, tmp_path)
     for folder in ("models", "reports", ".checkpoints"):
         shutil.copytree(paths.root / folder, tmp_path / folder)
@@ -205,6 +208,7 @@ def trained_flow(
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.delenv("DVC_ROOT", raising=False)
+        shutil.copy(empty_database(), root)
         fetch.main(params, paths)
         train.main(params.runs[0], params, paths)
         sample.main(params.runs[0], params, paths)

@@ -7,25 +7,30 @@ from torch import nn
 
 from pipeline.data.loader import to_float
 from pipeline.models.layers import init_weights
-from pipeline.models.pca import fit_pca, init_from_pca
+from pipeline.models.pca import PCA, fit_pca, init_from_pca
 from pipeline.models.vae import VAE, VAEConfig
 from pipeline.sampling.directions import NUM_DIRECTIONS, explored_codes, leading_directions
 
 SIZE = 12
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def images(small_images: np.ndarray) -> torch.Tensor:
     """Darkened and brightened by nothing: between 1/4 and 3/4, so that no decoder is clamped."""
-    return torch.from_numpy(small_images // 2 + 64)
+    return torch.from_numpy(small_images[:, :, ::2, ::2] // 2 + 64)
+
+
+@pytest.fixture(scope="module")
+def pca(images: torch.Tensor) -> PCA:
+    return fit_pca(images)
 
 
 @pytest.fixture
-def model(images: torch.Tensor) -> VAE:
+def model(pca: PCA) -> VAE:
     """A VAE that is probabilistic PCA of the images."""
-    model = VAE(VAEConfig((3, 32, 32), SIZE, [4, 8], "gaussian", refiner_channels=[4]))
+    model = VAE(VAEConfig((3, 16, 16), SIZE, [4, 8], "gaussian", refiner_channels=[4]))
     init_weights(model, torch.Generator().manual_seed(0))
-    init_from_pca(model, fit_pca(images))
+    init_from_pca(model, pca)
     return model.eval().requires_grad_(False)
 
 
@@ -34,9 +39,9 @@ def found(model: VAE, images: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 def test_directions_of_a_linear_decoder_are_its_principal_components(
-    model: VAE, images: torch.Tensor
+    model: VAE, images: torch.Tensor, pca: PCA
 ) -> None:
-    mean, components, _ = fit_pca(images)
+    mean, components, _ = pca
     scores = (to_float(images).flatten(1).double() - mean) @ components.T
     shares = scores.var(0, unbiased=False) / scores.var(0, unbiased=False).sum()
     codes = found(model, images)

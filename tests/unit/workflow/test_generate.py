@@ -226,8 +226,10 @@ def test_what_cannot_be_done_is_one_line(
     study: tuple[Config, Paths], home: Path, options: dict[str, Any], said: str
 ) -> None:
     _, paths = study
+    store = paths.root / "mlflow.db"
+    store.unlink()
     assert said in refused(paths, **options)
-    assert not (paths.root / "mlflow.db").exists(), "asking makes no store"
+    assert not store.exists(), "asking makes no store"
     assert list(home.iterdir()) == []
 
 
