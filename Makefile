@@ -13,6 +13,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # What a person's shell tells other Pythons and other pips must not reach this environment.
 export PIP_USER := 0
 unexport PYTHONPATH PYTHONHOME PIP_TARGET PIP_PREFIX PIP_ROOT
+# Without kept bytecode every start compiles a thousand modules again.
+unexport PYTHONDONTWRITEBYTECODE
 # Of the command line alone: a PORT that the shell exports is meant for something else.
 UI_PORT := $(if $(filter command line,$(origin PORT)),--port "$(PORT)")
 # Numbers and reference pages in README and docs/ are generated from what was measured.

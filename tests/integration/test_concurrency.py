@@ -69,6 +69,7 @@ def test_two_repros_at_once_one_refuses_and_the_outputs_are_those_of_one(clone: 
     assert outputs(clone) == expected
 
 
+@pytest.mark.long
 def test_an_experiment_in_a_temporary_copy_beside_a_repro(clone: Path) -> None:
     """Both train, each its own run; the workspace shows what params.yaml says, the store both."""
     expected = outputs(clone)

@@ -100,7 +100,7 @@ def test_the_report_says_so_with_its_pictures(demo: dict[str, dict[str, Any]]) -
     text = (reports / "report.md").read_text()
     assert "**original** collapsed in all 2 runs (latent sizes 64, 512)" in text
     assert "equals the cost of predicting the mean augmented image" in text
-    assert "No collapse in **pca_refined**: in every run" in text
+    assert "No collapse in **pca_refined**, **flow**: in every run" in text
     for link in ("figures/psnr.png", "figures/loss-original.png"):
         assert f"({link})" in text
         assert (reports / link).stat().st_size > 100

@@ -85,7 +85,7 @@ def from_the_run_cache(paths: Paths, config: Config, monkeypatch: pytest.MonkeyP
     assert set(pd.read_csv(paths.reports / "summary.csv")["mlflow_run_id"]) == named
 
 
-@pytest.mark.parametrize("on_a_cluster", [False, True])
+@pytest.mark.parametrize("on_a_cluster", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_a_failing_run_is_reported_and_the_others_are_complete(
     tmp_path: Path, mnist_root: Path, on_a_cluster: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -107,8 +107,10 @@ def test_a_failing_run_is_reported_and_the_others_are_complete(
 
 @pytest.mark.parametrize(
     ("send", "number", "status"),
-    [(os.killpg, signal.SIGINT, 130), (os.kill, signal.SIGTERM, 143)],
-    ids=["ctrl_c", "kill"],
+    [
+        pytest.param(os.killpg, signal.SIGINT, 130, id="ctrl_c"),
+        pytest.param(os.kill, signal.SIGTERM, 143, id="kill", marks=pytest.mark.long),
+    ],
 )
 def test_ctrl_c_and_kill_end_every_stage_and_the_same_command_goes_on(
     tmp_path: Path,
@@ -117,7 +119,8 @@ def test_ctrl_c_and_kill_end_every_stage_and_the_same_command_goes_on(
     number: signal.Signals,
     status: int,
 ) -> None:
-    long = {"train": {"epochs": 60}, "variants": {"original": {"train": {"epochs": 60}}}}
+    # The smaller network must not be done before the other one has begun.
+    long = {"train": {"epochs": 20}, "variants": {"original": {"train": {"epochs": 200}}}}
     git_study(tmp_path, deep_merge(long, {"download": {"source": str(mnist_root)}}))
     command = [sys.executable, "-m", "pipeline", "repro", "--jobs", "2"]
     first = subprocess.Popen(
