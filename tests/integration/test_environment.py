@@ -87,7 +87,9 @@ def find_stale(root: Path) -> list[str]:
         pytest.param("baselines", (), "models/baselines", marks=pytest.mark.long),
         pytest.param("rivals", ("2",), "reports/rivals/2.json", marks=pytest.mark.long),
         ("train", ("original-2-0",), "models/original-2-0"),
-        pytest.param("sample", ("original-2-0",), "reports/samples/original-2-0", marks=pytest.mark.long),
+        pytest.param(
+            "sample", ("original-2-0",), "reports/samples/original-2-0", marks=pytest.mark.long
+        ),
         ("evaluate", ("original-2-0",), "reports/metrics/original-2-0.json"),
         ("report", (), "reports/report.md"),
     ],
