@@ -38,7 +38,7 @@ def build_context(study: StudyResults) -> dict[str, Any]:
     rivals = rival_rows(study.baselines, params.grid.latent_dims)
     return {
         "title": method.title(study),
-        "grid": method.grid(params),
+        "grid": method.grid(study),
         "answers": answers(study),
         "runs": runs,
         "fold": fold(summary),

@@ -158,12 +158,11 @@ def same_as_mean_image(collapsed: pd.DataFrame) -> list[Message]:
         return []
     level = scored["train_mean_image_bce"]
     difference = (scored["train_reconstruction_per_dim"] - level).abs().max()
-    losses = ranged(scored["train_loss"], 4)
     if difference > SAME_LOSS:
         compared = _(
-            "Its training loss ({losses}) is up to {difference:z.4f} away from that of the mean "
-            "image ({level:.4f} nats per pixel-channel).",
-            losses=losses,
+            "Its training reconstruction ({losses}) is up to {difference:z.4f} away from the cost "
+            "of predicting the mean image ({level:.4f} nats per pixel-channel).",
+            losses=ranged(scored["train_reconstruction_per_dim"], 4),
             difference=difference,
             level=level.iloc[0],
         )
@@ -172,7 +171,7 @@ def same_as_mean_image(collapsed: pd.DataFrame) -> list[Message]:
             "Its training loss ({losses}) equals the cost of predicting the mean augmented image "
             "for every input ({level:.4f} nats per pixel-channel) within {difference:z.4f}: the "
             "models output one and the same image, and explain {explained} % of the information.",
-            losses=losses,
+            losses=ranged(scored["train_loss"], 4),
             difference=difference,
             level=level.iloc[0],
             explained=ranged(100 * scored["train_explained_information"], 1),

@@ -103,7 +103,9 @@ def loss_curves(
     for index, (run, rows) in enumerate(history.groupby("run", sort=False)):
         color = COLORS[index % len(COLORS)]
         left.plot(rows["epoch"], rows["train_loss"], color=color, marker=".", label=str(run))
-        left.plot(rows["epoch"], rows["val_loss"], color=color, linestyle="--")
+        # A single epoch makes no line.
+        alone = "x" if len(rows) == 1 else None
+        left.plot(rows["epoch"], rows["val_loss"], color=color, linestyle="--", marker=alone)
         right.plot(rows["epoch"], rows["train_kl"], color=color, marker=".")
     left.plot([], [], color="black", linestyle="--", label=say(_("validation")))
     for index, (name, level) in enumerate((levels or {}).items()):

@@ -86,9 +86,9 @@ def nearest_samples(
             ),
         ]
     nearest = _(
-        "The samples nearest to the test images come from **{variant}** at latent size "
-        "**{latent_dim}** with {prior}: Fréchet distance {distance}, where training images have "
-        "{floor:.1f}.",
+        "Of runs that use their code, **{variant}** at latent size **{latent_dim}** has the "
+        "samples nearest to the test images, with {prior}: Fréchet distance {distance}, where "
+        "training images have {floor:.1f}.",
         floor=floor,
         **values,
     )

@@ -26,22 +26,36 @@ def title(study: StudyResults) -> Message:
     )
 
 
-def grid(params: Config) -> Message:
-    """List the study's variants, latent sizes and seeds."""
+def grid(study: StudyResults) -> Message:
+    """List the study's variants, latent sizes and seeds, and say what they learned from."""
+    params = study.params
     return _(
-        "Variants: {variants}; latent sizes: {latent_dims}; seeds: {seeds}.",
+        "Variants: {variants}; latent sizes: {latent_dims}; seeds: {seeds}.{learned}",
+        learned=_learned_from(study),
         variants=", ".join(params.grid.variants),
         latent_dims=", ".join(map(str, params.grid.latent_dims)),
         seeds=", ".join(map(str, params.grid.seeds)),
     )
 
 
+def _learned_from(study: StudyResults) -> Message:
+    """Say from how many images, and for how long; former studies kept no count."""
+    count = study.baselines.get("num_train_images")
+    if count is None:
+        return NOTHING
+    epochs = study.summary["epochs"].unique()
+    return _n(
+        " Each run learned from {count} image, for {epochs} epochs.",
+        " Each run learned from {count} images, for {epochs} epochs.",
+        count,
+        epochs=" / ".join(map(str, epochs)),
+    )
+
+
 def method(study: StudyResults) -> dict[str, Message]:
     """Return paragraphs on images and collapse, features, likelihood, and flows if it has any."""
     return {
-        "latents": Message(
-            "{images}{probe}", {"images": _images(study), "probe": _missing_probe(study)}
-        ),
+        "latents": Message("{images}{probe}", {"images": _images(study), "probe": _probe(study)}),
         "generation": _features(study),
         "quality": _likelihood(study.params),
     } | _flows(study.params)
@@ -89,8 +103,8 @@ def _images(study: StudyResults) -> Message:
         "Measured {on_images}. The mean training image predicted for every test image costs "
         "{mean_image:.4f} nats per pixel-channel; a perfect reconstruction would cost "
         "{perfect:.4f}. A model is called *collapsed* when no dimension of mu varies with the "
-        "image (Var[mu] > {threshold}) or when decoding an image's own code is less than 2 % "
-        "better than decoding another's, and *partly collapsed* when more than 5 % of its "
+        "image (none has Var[mu] > {threshold}) or when decoding an image's own code is less than "
+        "2 % better than decoding another's, and *partly collapsed* when more than 5 % of its "
         "dimensions are inactive.",
         on_images=_n("on {count} test image", "on {count} test images", count),
         mean_image=study.baselines["mean_image_bce"],
@@ -99,10 +113,17 @@ def _images(study: StudyResults) -> Message:
     )
 
 
-def _missing_probe(study: StudyResults) -> Message:
-    """Say why there is no linear probe, where there is none."""
+def _probe(study: StudyResults) -> Message:
+    """Say what a linear probe must be compared with, or why there is none."""
     if "probe_accuracy" in study.summary and study.summary["probe_accuracy"].notna().any():
-        return NOTHING
+        share = study.baselines.get("most_frequent_class")
+        if share is None:
+            return NOTHING
+        return _(
+            " A linear probe that always named the most frequent class would be right in "
+            "{share:.1%} of the test images.",
+            share=share,
+        )
     return _(" There is no linear probe: the images have no labels, or all have the same one.")
 
 

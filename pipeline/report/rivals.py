@@ -139,7 +139,7 @@ def likelihood_against_ppca(summary: pd.DataFrame) -> list[Message]:
     if not winners:
         return [_("None of them beats probabilistic PCA of its size.")]
     if len(winners) == total:
-        return [_("All of them beat probabilistic PCA of their size.")]
+        return [_("All that have a likelihood beat probabilistic PCA of their size.")]
     return [
         _("Probabilistic PCA of their size is beaten by {winners} only.", winners=named(winners))
     ]

@@ -1,5 +1,6 @@
 """Measure what a VAE must beat: data/ -> models/baselines/."""
 
+import numpy as np
 import torch
 
 from pipeline.config.grid import Config
@@ -39,6 +40,9 @@ def main(config: Config, paths: Paths) -> None:
     metrics = compute_baselines(pca, test_images)
     metrics |= distances(test, FeatureSet(features["train"], seed), "train_vs_test")
     metrics["num_feature_images"] = len(features["test"])
+    metrics["num_train_images"] = len(train_images)
+    classes = np.bincount(dataset.test_labels[: config.evaluate.num_images])
+    metrics["most_frequent_class"] = float(classes.max() / classes.sum())
     generator = torch.Generator().manual_seed(seed)
     samples = gaussian_samples(pca, test_images, len(features["test"]), generator)
     of_gaussian = extract_features(samples, extractor)

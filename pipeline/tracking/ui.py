@@ -33,7 +33,7 @@ def serve(paths: Paths, port: int) -> None:
     require_free_port(port)
     address = f"http://{HOST}:{port}"
     log_all_links(paths, address)
-    logger.info("MLflow is on %s; Ctrl-C ends it", address)
+    logger.info("MLflow starts on %s, which takes some seconds; Ctrl-C ends it", address)
     options = ("--host", HOST, "--port", str(port))
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, *options]
     status = subprocess.run(command, cwd=paths.root).returncode

@@ -43,7 +43,8 @@ def training_seconds(name: str, config: Config, paths: Paths) -> float | None:
     shape = image_shape(paths, run.data.dataset)
     if shape is None:
         return None
-    num_images = min(shape[0] - run.data.val_size, run.data.train_size or shape[0])
+    val_size, train_size = run.data.split_sizes(shape[0])
+    num_images = min(shape[0] - val_size, train_size or shape[0])
     like = next(other for other in config.runs if other.variant == run.variant)
     return run.train.epochs * num_images * seconds_an_image(like.model_dump_json(), shape[1:])
 

@@ -3,7 +3,7 @@
 import re
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pipeline import UserError
 from pipeline.config.loader import load_config
@@ -19,13 +19,13 @@ RUN_ID = re.compile("[0-9a-f]{4,32}")
 
 
 class TrainedModel(NamedTuple):
-    """A model, its name, where it was found, where its fitted priors are, the best one if known."""
+    """A model, its name, where it was found, its fitted priors, and what was measured, if known."""
 
     vae: VAE
     name: str
     place: str
     priors: Path | None
-    best_prior: str | None
+    metrics: dict[str, Any]
 
 
 def find_model(query: str, paths: Paths) -> TrainedModel:
@@ -71,9 +71,9 @@ def _workspaces(paths: Paths) -> list[Paths]:
 
 def _of_workspace(name: str, workspace: Paths) -> TrainedModel:
     folder, metrics = workspace.model(name), workspace.metrics(name)
-    best = read_json(metrics).get("best_prior") if metrics.exists() else None
+    measured = read_json(metrics) if metrics.exists() else {}
     priors = workspace.samples(name) / FILE
-    return TrainedModel(VAE.from_pretrained(folder), name, str(folder), priors, best)
+    return TrainedModel(VAE.from_pretrained(folder), name, str(folder), priors, measured)
 
 
 def _of_mlflow(query: str, paths: Paths) -> TrainedModel:
@@ -100,7 +100,7 @@ def _of_mlflow(query: str, paths: Paths) -> TrainedModel:
                 f"MLflow run {training.run_id} ({name}) has no whole model: `python -m pipeline "
                 "sync` in the folder where it was trained adds what is missing"
             ) from None
-    return TrainedModel(vae, name, f"MLflow run {training.run_id}", None, None)
+    return TrainedModel(vae, name, f"MLflow run {training.run_id}", None, {})
 
 
 def _published(paths: Paths) -> TrainedModel:
@@ -116,5 +116,5 @@ def _published(paths: Paths) -> TrainedModel:
         raise UserError(
             f"{folder} is damaged or not whole: `git checkout -- {PUBLISHED}` brings it back"
         ) from None
-    best = read_json(folder / METADATA).get("metrics", {}).get("best_prior")
-    return TrainedModel(vae, PUBLISHED, str(folder), folder / FILE, best)
+    measured = read_json(folder / METADATA).get("metrics", {})
+    return TrainedModel(vae, PUBLISHED, str(folder), folder / FILE, measured)

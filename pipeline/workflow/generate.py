@@ -81,6 +81,8 @@ def generate(request: Request, paths: Paths) -> None:
     out = request.out or str(Path("generated") / f"{trained.name}-{made.label}-{request.seed}.png")
     written = write_images(made, out)
     whose = f"{trained.name} ({trained.place})"
+    if trained.metrics.get("collapse_label") == "collapsed":
+        logger.warning("%s is collapsed: whatever its images show, no code says it", trained.name)
     logger.info("%s: %s of %s, seed %d", written, made.label, whose, request.seed)
 
 
@@ -101,7 +103,8 @@ def draw(trained: TrainedModel, request: Request, generator: torch.Generator) ->
 def best_prior(trained: TrainedModel) -> str:
     """Return the prior that the run's evaluation found best, where it can be had; else normal."""
     there = trained.priors is not None and trained.priors.exists()
-    return trained.best_prior if there and trained.best_prior in PRIORS else NORMAL
+    best = trained.metrics.get("best_prior")
+    return best if there and best in PRIORS else NORMAL
 
 
 def require_priors(trained: TrainedModel, prior: str) -> Path:

@@ -23,9 +23,17 @@ def folder_state(folder: Path) -> dict[str, Any]:
     images = find_images(folder).images
     digest = hashlib.sha256()
     for name in images:
-        status = (folder / name).stat()
-        digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="replace"))
+        digest.update(f"{name}\0{_file_state(folder / name)}\n".encode(errors="replace"))
     return {"folder": str(folder), "num_images": len(images), "sha256": digest.hexdigest()}
+
+
+def _file_state(path: Path) -> str:
+    """Return a file's size and time; a link that leads nowhere has none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return "none"
+    return f"{status.st_size}\0{status.st_mtime_ns}"
 
 
 def remember_folder(paths: Paths, state: dict[str, Any], dataset_sha256: str) -> None:
@@ -36,10 +44,13 @@ def remember_folder(paths: Paths, state: dict[str, Any], dataset_sha256: str) ->
 def folder_changes(config: Config, paths: Paths) -> str | None:
     """Say why the fetched dataset may not be the folder's; None if it is, or nobody can tell.
 
-    Nobody can where the study came with its dataset and the folder is another machine's.
+    Nobody can where the study came with its dataset and the folder is another machine's. Where the
+    dataset was removed, DVC's run cache would give back the one that was read last.
     """
+    if config.data.dataset != FOLDER:
+        return None
     described = paths.dataset(FOLDER) / "dataset.json"
-    if config.data.dataset != FOLDER or not described.exists():
+    if not described.exists() and not paths.folder_state.exists():
         return None
     try:
         folder = require_folder(paths.of_user(config.download.source))
@@ -53,7 +64,7 @@ def folder_changes(config: Config, paths: Paths) -> str | None:
         return f"{folder} has {now['num_images']} images, {kept['num_images']} when it was read"
     if kept["sha256"] != now["sha256"]:
         return f"images in {folder} have changed"
-    if kept["dataset_sha256"] != read_json(described).get("sha256"):
+    if described.exists() and kept["dataset_sha256"] != read_json(described).get("sha256"):
         return f"{described.parent} is not what was last read from {folder}"
     return None
 

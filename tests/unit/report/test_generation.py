@@ -60,7 +60,8 @@ def test_priors_are_ordered_over_runs_that_did_not_collapse() -> None:
 def test_the_nearest_samples_are_named_with_precision_and_recall() -> None:
     dead = run(512, (1, 1, 1), collapse_label="collapsed")
     words = said(run(64, (900, 700, 800)), run(128, (600, 500, 800)), dead)
-    assert "**a** at latent size **128** with z ~ Gaussian mixture: Fréchet distance 500.0" in words
+    assert "**a** at latent size **128** has the samples nearest to the test images" in words
+    assert "with z ~ Gaussian mixture: Fréchet distance 500.0" in words
     assert "precision is 0.800 and their recall 0.500" in words
     assert "smooth" not in words
 
@@ -75,7 +76,7 @@ def test_seeds_have_their_spread() -> None:
 
 def test_a_gaussian_without_latents_that_loses() -> None:
     words = said(run(64, (9, 5, 7)), fd_gaussian=100.0)
-    assert "come from **a** at latent size **64**" in words
+    assert "**a** at latent size **64** has the samples nearest" in words
     assert "Samples of a Gaussian without latents are farther: 100.0" in words
 
 

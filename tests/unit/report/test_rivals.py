@@ -83,7 +83,7 @@ def test_nothing_is_said_of_what_was_not_measured() -> None:
     ("bits", "words"),
     [
         ((5.8, 5.1), "None of them beats"),
-        ((4.9, 4.8), "All of them beat"),
+        ((4.9, 4.8), "All that have a likelihood beat"),
         ((5.8, 4.9), "is beaten by a 128 only"),
     ],
 )

@@ -114,6 +114,17 @@ def test_what_is_not_said_is_the_best_prior_and_a_name_that_tells_it(
     assert f"{RUN} has no gmm prior here: `dvc repro sample@{RUN}` fits it" in message
 
 
+@pytest.mark.parametrize("label", ["collapsed", "healthy"])
+def test_images_of_a_collapsed_run_come_with_a_word(
+    study: tuple[Config, Paths], home: Path, label: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, paths = study
+    metrics = json.loads(paths.metrics(RUN).read_text())
+    paths.metrics(RUN).write_text(json.dumps(metrics | {"collapse_label": label}))
+    generate(Request(RUN, count=1), paths)
+    assert (f"{RUN} is collapsed" in caplog.text) == (label == "collapsed")
+
+
 def test_nothing_is_written_over(study: tuple[Config, Paths], home: Path) -> None:
     _, paths = study
     options = {"count": 2, "prior": "normal", "out": "a.png"}

@@ -13,6 +13,7 @@ from pipeline.config.grid import Config, deep_merge
 from pipeline.config.paths import Paths
 from pipeline.stages import fetch
 from pipeline.storage.yaml_io import read_yaml
+from pipeline.workflow.durations import training_seconds
 from pipeline.workflow.own_folder import describe_folder, folder_changes
 
 
@@ -52,6 +53,42 @@ def test_what_was_read_is_unchanged_until_an_image_is_new_gone_or_other(
     assert "have changed" in str(folder_changes(config, paths))
     (folder / "new.png").unlink()
     assert "has 64 images, 65" in str(folder_changes(config, paths))
+
+
+def test_what_was_removed_is_not_taken_from_the_cache_for_a_folder_that_has_changed(
+    fetched: tuple[Path, Config, Paths],
+) -> None:
+    folder, config, paths = fetched
+    shutil.rmtree(paths.dataset("folder"))
+    assert folder_changes(config, paths) is None
+    picture(99).save(folder / "new.png")
+    assert "has 65 images, 64 when it was read" in str(folder_changes(config, paths))
+    paths.folder_state.unlink()
+    assert folder_changes(config, paths) is None
+
+
+def test_links_that_lead_nowhere_are_damaged_images(
+    fetched: tuple[Path, Config, Paths],
+) -> None:
+    folder, config, paths = fetched
+    (folder / "self.png").symlink_to("self.png")
+    (folder / "gone.jpg").symlink_to("nowhere.jpg")
+    assert "has 66 images, 64 when it was read" in str(folder_changes(config, paths))
+    with pytest.raises(UserError, match=r"2 of 66 images.*") as caught:
+        fetch.main(config, paths)
+    assert "self.png" in str(caught.value)
+    fetch.main(of_folder(folder, skip_damaged=True), paths)
+    assert folder_changes(config, paths) is None
+
+
+def test_a_training_on_few_images_is_timed_by_those_that_it_has(
+    fetched: tuple[Path, Config, Paths],
+) -> None:
+    """`data.val_size` of 5,000 is far more than there are."""
+    _folder, config, paths = fetched
+    seconds = training_seconds("original-64-0", config, paths)
+    assert seconds is not None
+    assert seconds > 0
 
 
 def test_times_alone_make_it_read_again_and_give_the_same_dataset(
