@@ -36,6 +36,9 @@ def test_pages_are_made_of_what_is_kept(study: tuple[Config, Paths]) -> None:
         (paths.reports / page).unlink()
     render.write(load_results(paths.reports), paths.reports)
     assert {page: (paths.reports / page).read_bytes() for page in PAGES} == before
+    words = before["report.md"].decode()
+    assert "Each run learned from 300 images, for 2 epochs." in words
+    assert "always named the most frequent class would be right in" in words
 
 
 @pytest.mark.parametrize("reports", PUBLISHED.values(), ids=PUBLISHED)
