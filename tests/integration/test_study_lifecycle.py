@@ -231,6 +231,7 @@ def restored_elsewhere(
     assert read_yaml(second / "params.yaml")["train"]["learning_rate"] == 0.002
     of_the_study = (
         "reports/report",
+        "reports/explorer",
         "reports/summary",
         "reports/figures",
         "reports/results",
