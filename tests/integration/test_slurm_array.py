@@ -29,7 +29,7 @@ def start(root: Path, *arguments: str) -> "subprocess.Popen[str]":
 
 
 def said(process: "subprocess.Popen[str]") -> str:
-    text, _ = process.communicate(timeout=300)
+    text, _ = process.communicate(timeout=900)
     assert process.returncode == 0, text
     return text
 
