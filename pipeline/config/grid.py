@@ -39,9 +39,8 @@ class RunConfig(RecipeConfig):
             return self
         if batch_size > total:
             raise ValueError(
-                f"variants.{self.variant}: train.batch_size is {batch_size}, "
-                f"but an epoch has {total} images; "
-                f"allowed: 1 to {total}"
+                f"variants.{self.variant}: train.batch_size is {batch_size}, but an epoch has "
+                f"{total} images; allowed: 1 to {total}"
             )
         self.require_shares(total)
         return self
@@ -57,9 +56,8 @@ class RunConfig(RecipeConfig):
         last = total % self.train.batch_size or self.train.batch_size
         if self.train.world_size > last:
             raise ValueError(
-                f"variants.{self.variant}: train.world_size is {self.train.world_size}, "
-                f"but an epoch's last batch has "
-                f"{last} images to share; allowed: 1 to {last}"
+                f"variants.{self.variant}: train.world_size is {self.train.world_size}, but an "
+                f"epoch's last batch has {last} images to share; allowed: 1 to {last}"
             )
 
     def require_components(self, limit: int) -> None:

@@ -185,12 +185,12 @@ def count_cells(statuses: list[StageStatus]) -> int:
 
 def format_plan(statuses: list[StageStatus], jobs: int) -> list[str]:
     """Write a line for each stage that is not up to date, and one for all of it."""
+    pending = [status for status in statuses if status.state != "up_to_date"]
     lines = []
-    for status in statuses:
-        if status.state != "up_to_date":
-            cached = status.state == "cached"
-            took = "from the run cache" if cached else format_duration(status.seconds)
-            lines.append(f"{status.stage}: {status.state}, {took}: {'; '.join(status.reasons)}")
+    for status in pending:
+        cached = status.state == "cached"
+        took = "from the run cache" if cached else format_duration(status.seconds)
+        lines.append(f"{status.stage}: {status.state}, {took}: {'; '.join(status.reasons)}")
     states = [status.state for status in statuses]
     summary = (
         f"{states.count('up_to_date')} stages are up to date, {states.count('cached')} come from "
@@ -202,8 +202,8 @@ def format_plan(statuses: list[StageStatus], jobs: int) -> list[str]:
         rest = f" and {unknown} of unknown length" if unknown else ""
         summary += f": {format_duration(known)}{rest}, one after another"
         if jobs > 1 and not unknown:
-            seconds = {s.stage: s.seconds or 0.0 for s in statuses if s.state != "up_to_date"}
-            needs = {status.stage: status.needs for status in statuses}
+            seconds = {status.stage: status.seconds or 0.0 for status in pending}
+            needs = {status.stage: status.needs for status in pending}
             together = side_by_side_seconds(seconds, needs, jobs)
             summary += f", {format_duration(together)} by `make repro`, {jobs} at once"
     return [*lines, summary]

@@ -56,11 +56,11 @@ def run_study(paths: Paths, jobs: int) -> None:
 def stages_of(run: RunConfig, paths: Paths) -> list[Stage]:
     """List a run's stages in their order, without a training that is finished and saved."""
     from pipeline.data.dataset import load_dataset
-    from pipeline.workflow.fingerprint import resolve_run_precision, run_fingerprint
+    from pipeline.workflow.fingerprint import run_fingerprint
     from pipeline.workflow.train_run import is_saved
 
     dataset = load_dataset(paths.dataset(run.data.dataset))
-    fingerprint = run_fingerprint(resolve_run_precision(run), dataset)
+    fingerprint = run_fingerprint(run, dataset)
     stages = RUN_STAGES[1:] if is_saved(paths, run.name, fingerprint) else RUN_STAGES
     return [(stage, run.name) for stage in stages]
 
