@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from pipeline.data.images import make_grid
@@ -98,7 +99,7 @@ def loss_curves(
     `history` has the columns of history.csv and `run`; `levels` are losses to draw in by name.
     """
     say = translator.translate
-    figure = Figure(figsize=(10, 3.5), layout="constrained")
+    figure = Figure(figsize=(10, 3.5))
     left, right = figure.subplots(1, 2)
     for index, (run, rows) in enumerate(history.groupby("run", sort=False)):
         color = COLORS[index % len(COLORS)]
@@ -117,8 +118,7 @@ def loss_curves(
     right.set_ylim(bottom=0)
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _legend_below(figure, columns=6)
-    return figure
+    return _finish(figure, columns=6)
 
 
 def by_latent_dim(
@@ -128,7 +128,7 @@ def by_latent_dim(
     width, height = HALF_PAGE
     # What a long legend takes must not be taken from the axes.
     legend_rows = -(-len(curves) // 2)
-    figure = Figure(figsize=(width, height + max(0, legend_rows - 2) * 0.17), layout="constrained")
+    figure = Figure(figsize=(width, height + max(0, legend_rows - 2) * 0.17))
     axes = figure.subplots()
     for curve in curves:
         sizes = curve.mean.index
@@ -153,13 +153,12 @@ def by_latent_dim(
     if log:
         _scale_log(axes)
     _style(axes, title, translator.translate(_("latent size")), label)
-    _legend_below(figure, columns=2)
-    return figure
+    return _finish(figure, columns=2)
 
 
 def plane(points: list[Points], x: Axis, y: Axis, title: str, levels: dict[str, float]) -> Figure:
     """Draw points where two measures put them; `levels` are values of y to draw in by name."""
-    figure = Figure(figsize=HALF_PAGE, layout="constrained")
+    figure = Figure(figsize=HALF_PAGE)
     axes = figure.subplots()
     for marks in points:
         axes.plot(
@@ -186,14 +185,13 @@ def plane(points: list[Points], x: Axis, y: Axis, title: str, levels: dict[str, 
     if y.log:
         _scale_log(axes)
     _style(axes, title, x.label, y.label)
-    _legend_below(figure, columns=2)
-    return figure
+    return _finish(figure, columns=2)
 
 
 def kl_per_dimension(latent_stats: pd.DataFrame, translator: Translator) -> Figure:
     """Draw the KL of each latent dimension in falling order, nats, a line for each run."""
     say = translator.translate
-    figure = Figure(figsize=HALF_PAGE, layout="constrained")
+    figure = Figure(figsize=HALF_PAGE)
     axes = figure.subplots()
     for index, (run, rows) in enumerate(latent_stats.groupby("run", sort=False)):
         kl = np.sort(rows["kl"])[::-1]
@@ -204,8 +202,7 @@ def kl_per_dimension(latent_stats: pd.DataFrame, translator: Translator) -> Figu
     axes.set_xscale("log")
     title = say(_("KL of each dimension, sorted"))
     _style(axes, title, say(_("dimension")), say(_("KL, nats")))
-    _legend_below(figure, columns=4)
-    return figure
+    return _finish(figure, columns=4)
 
 
 def _scale_log(axes: Axes) -> None:
@@ -223,7 +220,12 @@ def _style(axes, title: str, x: str, y: str) -> None:  # type: ignore[no-untyped
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _legend_below(figure: Figure, columns: int) -> None:
-    """Put what the first axes show where it hides nothing."""
+def _finish(figure: Figure, columns: int) -> Figure:
+    """Put what the first axes show where it hides nothing, and each part where it has room.
+
+    Once: as the figure's own property the layout would be found anew each time that it is saved.
+    """
     shown = figure.axes[0].get_legend_handles_labels()
     figure.legend(*shown, loc="outside lower center", ncols=columns, fontsize=7)
+    ConstrainedLayoutEngine().execute(figure)
+    return figure

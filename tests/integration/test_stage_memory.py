@@ -115,14 +115,17 @@ def test_stages_that_lack_memory_beside_others_are_no_failure(
 
 
 def test_without_dvc_a_killed_stage_is_tried_again_and_no_training_is_repeated(
-    tmp_path: Path, mnist_root: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    mnist_root: Path,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     changes = deep_merge(SMALL, {"download": {"source": str(mnist_root)}})
     create_workspace(ROOT, tmp_path, changes, DVC_CONFIG)
     with once("sample original-2-0", kill):
         untracked.run_study(Paths(tmp_path), jobs=2)
+    assert "Trying again, alone: sample@original-2-0" in caplog.messages
     said = capfd.readouterr().out
-    assert "Trying again, alone: sample@original-2-0" in said
     assert said.count("original-2-0 epoch 1/2: ") == 1
     assert (tmp_path / "reports" / "report.md").exists()
     before = outputs(tmp_path)
