@@ -125,10 +125,7 @@ def by_latent_dim(
     curves: list[Curve], title: str, label: str, translator: Translator, log: bool = False
 ) -> Figure:
     """Draw curves against latent size: means over seeds with bars of their standard deviation."""
-    width, height = HALF_PAGE
-    # What a long legend takes must not be taken from the axes.
-    legend_rows = -(-len(curves) // 2)
-    figure = Figure(figsize=(width, height + max(0, legend_rows - 2) * 0.17))
+    figure = _half_page(len(curves))
     axes = figure.subplots()
     for curve in curves:
         sizes = curve.mean.index
@@ -158,7 +155,7 @@ def by_latent_dim(
 
 def plane(points: list[Points], x: Axis, y: Axis, title: str, levels: dict[str, float]) -> Figure:
     """Draw points where two measures put them; `levels` are values of y to draw in by name."""
-    figure = Figure(figsize=HALF_PAGE)
+    figure = _half_page(len(points) + len(levels))
     axes = figure.subplots()
     for marks in points:
         axes.plot(
@@ -191,7 +188,7 @@ def plane(points: list[Points], x: Axis, y: Axis, title: str, levels: dict[str, 
 def kl_per_dimension(latent_stats: pd.DataFrame, translator: Translator) -> Figure:
     """Draw the KL of each latent dimension in falling order, nats, a line for each run."""
     say = translator.translate
-    figure = Figure(figsize=HALF_PAGE)
+    figure = _half_page(latent_stats["run"].nunique())
     axes = figure.subplots()
     for index, (run, rows) in enumerate(latent_stats.groupby("run", sort=False)):
         kl = np.sort(rows["kl"])[::-1]
@@ -202,7 +199,14 @@ def kl_per_dimension(latent_stats: pd.DataFrame, translator: Translator) -> Figu
     axes.set_xscale("log")
     title = say(_("KL of each dimension, sorted"))
     _style(axes, title, say(_("dimension")), say(_("KL, nats")))
-    return _finish(figure, columns=4)
+    return _finish(figure, columns=2)
+
+
+def _half_page(num_labels: int) -> Figure:
+    """Make a figure whose legend of two columns takes nothing from the axes."""
+    width, height = HALF_PAGE
+    rows = -(-num_labels // 2)
+    return Figure(figsize=(width, height + max(0, rows - 2) * 0.17))
 
 
 def _scale_log(axes: Axes) -> None:
