@@ -17,6 +17,7 @@ from pipeline.storage.yaml_io import dump_yaml, read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 NUM_IMAGES = 6_400
+ROUNDS = 3
 STAGE = (sys.executable, "-m", "pipeline.stages")
 
 
