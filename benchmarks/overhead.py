@@ -11,8 +11,7 @@ from benchmarks.processes import ROOT, ROUNDS, plain_study, run_stages, seconds
 from benchmarks.results import Row, value_rows
 from benchmarks.speed import ALL_CORES, CORES
 from pipeline.stages.__main__ import RUN_STAGES, SIZE_STAGES, STUDY_STAGES
-from pipeline.storage.yaml_io import read_yaml
-from pipeline.workflow.workspace import PRESETS, create_workspace
+from pipeline.workflow.workspace import create_workspace, preset_changes
 
 # A DVC repository of its own, without git and without a word to anybody.
 DVC_CONFIG = "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n"
@@ -47,7 +46,7 @@ def overhead() -> list[Row]:
 
 def demo_of_its_work(starts: dict[str, float]) -> float:
     """Time the demo's grid, relative to its stages one by one, each without its imports."""
-    demo = read_yaml(PRESETS / "demo.yaml")
+    demo = preset_changes(ROOT / "params.yaml", "demo")
     with tempfile.TemporaryDirectory() as together, tempfile.TemporaryDirectory() as alone:
         create_workspace(ROOT, Path(together), demo, DVC_CONFIG)
         plain_study(Path(alone), demo)

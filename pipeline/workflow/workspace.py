@@ -34,12 +34,18 @@ def run_preset(root: Path, name: str) -> Paths:
     """Run the preset `name` in .name/ and return its paths; the study's outputs stay untouched."""
     require_clone(Paths(root))
     workspace = root / f".{name}"
-    create_workspace(root, workspace, read_yaml(PRESETS / f"{name}.yaml"), DVC_CONFIG)
+    create_workspace(root, workspace, preset_changes(root / "params.yaml", name), DVC_CONFIG)
     # Its runs belong beside the main study's in the UI: one store, another experiment.
     os.environ["MLFLOW_TRACKING_URI"] = store_uri(Paths(root))
     paths = Paths(workspace)
     require_success(repro(paths), f"make {name}")
     return paths
+
+
+def preset_changes(params: Path, name: str) -> dict[str, Any]:
+    """Return what a preset changes of params.yaml, its experiment named after the study's."""
+    experiment = f"{load_config(params).tracking.experiment}-{name}"
+    return {**read_yaml(PRESETS / f"{name}.yaml"), "tracking": {"experiment": experiment}}
 
 
 def publish_report(study: Paths, folder: Path) -> None:
