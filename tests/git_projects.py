@@ -6,7 +6,8 @@ from pathlib import Path
 from pipeline.config.paths import Paths
 from pipeline.tracking.provenance import RunProvenance
 from pipeline.tracking.saved_changes import SavedCode
-from pipeline.workflow.restore_code import checkout_code, require_clean_worktree
+from pipeline.workflow.clean_worktree import require_clean_worktree
+from pipeline.workflow.restore_code import checkout_code
 
 LATIN = "# größe\n".encode("latin-1")
 MODULE = "pipeline/models/vae.py"

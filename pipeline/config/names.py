@@ -11,6 +11,9 @@ def experiment_name(name: str) -> str:
         raise ValueError(
             f"a name has 1 to {MAX_LENGTH} printable characters, no space at either end"
         )
+    if name == "Default":
+        # Its runs would keep their artifacts in ./mlruns of whatever folder made the store.
+        raise ValueError("Default is MLflow's own experiment; choose another name")
     if not model_name(name):
         raise ValueError("a name has at least one letter or digit")
     return name

@@ -66,6 +66,10 @@ class Paths:
         return self.root / "params.yaml"
 
     @property
+    def dvc_yaml(self) -> Path:
+        return self.root / "dvc.yaml"
+
+    @property
     def dvc_lock(self) -> Path:
         return self.root / "dvc.lock"
 
@@ -132,5 +136,11 @@ class Paths:
         return self.checkpoint_dir(fingerprint) / "lock"
 
     @property
+    def store_root(self) -> Path:
+        """Where the MLflow store is: a preset's workspace shares that of the study it lies in."""
+        project = (self.state_root / "pipeline").resolve().parent
+        return project if self.state_root.is_relative_to(project) else self.state_root
+
+    @property
     def tracking_database(self) -> Path:
-        return self.state_root / "mlflow.db"
+        return self.store_root / "mlflow.db"

@@ -4,13 +4,22 @@ import hashlib
 import json
 from pathlib import Path
 
+from pipeline import UserError
+
 # The folders whose code decides the numbers. How a run is started, tracked or reported does not.
 DECIDING_FOLDERS = ("data", "models", "training")
 
 
 def source_hashes(package: Path) -> dict[str, str]:
-    """Return the SHA-256 of every module in the deciding folders, by its path in the package."""
-    files = [path for name in DECIDING_FOLDERS for path in (package / name).rglob("*.py")]
+    """Return the SHA-256 of every module in the deciding folders, by its path in the package.
+
+    Raises UserError for a folder that is a link: what lies behind it is in no commit.
+    """
+    inside = [path for name in DECIDING_FOLDERS for path in (package / name).rglob("*")]
+    for path in inside:
+        if path.is_symlink() and path.is_dir():
+            raise UserError(f"{path} is a link to a folder, whose code no commit has: copy it here")
+    files = [path for path in inside if path.suffix == ".py"]
     return {
         path.relative_to(package).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(files)

@@ -33,10 +33,12 @@ def run_stage(name: str = "", *cell: str) -> None:
     selected = [select(value) for value in cell]
     limit_threads(config.train.num_threads)
     from pipeline.storage import atomic
+    from pipeline.workflow.inputs import read_inputs, require_unchanged
 
-    start = time.monotonic()
+    start, before = time.monotonic(), read_inputs(name, cell, paths)
     import_module(f"pipeline.stages.{name}").main(*selected, config, paths)
     stage = "@".join((name, *cell))
+    require_unchanged(before, read_inputs(name, cell, paths), stage)
     atomic.write_json(paths.duration(stage), {"seconds": time.monotonic() - start})
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -93,15 +94,16 @@ def _explained(path: Path) -> Iterator[None]:
 
 def _beside(path: Path) -> Path:
     """Name a new sibling, which `_clear_leftovers` finds."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
 
 
 def _clear_leftovers(path: Path) -> None:
-    """Remove what a killed process left half-written for the same path.
-
-    Nothing else has such a name.
-    """
-    for leftover in path.parent.glob(f".{path.name}.*"):
+    """Remove what a killed process left half-written for the same path."""
+    # Of `.env` in the name of `env.local`, or an editor's copy, nothing is meant.
+    half_written = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.part")
+    for leftover in [
+        other for other in path.parent.iterdir() if half_written.fullmatch(other.name)
+    ]:
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:

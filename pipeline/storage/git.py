@@ -34,6 +34,8 @@ NEUTRAL = {
     "diff.mnemonicPrefix": "false",
     "diff.noprefix": "false",
 }
+# Paths are names, whatever signs of a pattern are in them.
+LITERAL = {"GIT_LITERAL_PATHSPECS": "1"}
 TIMEOUT = 120
 
 
@@ -87,3 +89,11 @@ def toplevel(folder: Path) -> Path:
 def prefix(folder: Path) -> str:
     """Return where `folder` lies in its working tree: empty, or a path that ends with a slash."""
     return line(folder, "rev-parse", "--show-prefix")
+
+
+def is_blob(path: Path, blob: str) -> bool:
+    """Tell whether a file, or what a link says, is this blob of git's."""
+    if path.is_symlink():
+        target = os.fsencode(path.readlink())
+        return os.fsdecode(git(path.parent, "hash-object", "--stdin", stdin=target)).strip() == blob
+    return path.is_file() and line(path.parent, "hash-object", "--", path.name) == blob

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # The key under which the UI's image grid steps through a training.
 SNAPSHOTS = "snapshots"
+LOCK = "dvc.lock"
 
 
 def log_evaluation(record: RunRecord) -> None:
@@ -58,7 +59,7 @@ def log_artifacts(
         added += _log_results(client, run_id, results, step=len(history))
     snapshots = read_grid(paths.model(name) / "snapshots.png", record.run.data.image_size)
     added += _log_snapshots(client, run_id, snapshots)
-    added += _log_lock(client, run_id, dvc_lock.of_run(locked, name))
+    added += log_lock(client, run_id, dvc_lock.of_run(locked, name))
     with tempfile.TemporaryDirectory() as folder:
         curves = _draw_curves(history, name, Path(folder) / "loss_curves.png")
         pictures = [curves, *sorted(paths.samples(name).glob("*.png"))]
@@ -149,7 +150,7 @@ def _log_snapshots(client: "MlflowClient", run_id: str, rows: np.ndarray) -> int
     return len(missing)
 
 
-def _log_lock(client: "MlflowClient", run_id: str, entries: dvc_lock.Entries) -> int:
+def log_lock(client: "MlflowClient", run_id: str, entries: dvc_lock.Entries) -> int:
     """Log each output's MD5 as a tag, and the entries of dvc.lock that bring them back."""
     known = client.get_run(run_id).data.tags
     changed = {}
@@ -157,8 +158,10 @@ def _log_lock(client: "MlflowClient", run_id: str, entries: dvc_lock.Entries) ->
         for path, md5 in dvc_lock.outs(entry).items():
             if known.get(f"dvc_md5.{path}") != md5:
                 changed[f"dvc_md5.{path}"] = md5
-    if changed:
-        client.log_text(run_id, dvc_lock.text(entries), "dvc.lock")
+    # Tags lie in the database, and may outlive the artifacts.
+    there = {item.path for item in client.list_artifacts(run_id)}
+    if changed or (entries and LOCK not in there):
+        client.log_text(run_id, dvc_lock.text(entries), LOCK)
     for key, md5 in changed.items():
         client.set_tag(run_id, key, md5)
     return len(changed)

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import first_line
+from pipeline import UserError, first_line
 from pipeline.config.paths import Paths
 from pipeline.config.run_record import RunRecord
 from pipeline.storage.locks import is_locked
@@ -17,6 +17,7 @@ from pipeline.tracking.store import get_client, local_database, store_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Experiment
     from mlflow.entities import Run as MlflowRun
 
 # Against latent_dim it tells a collapse at a glance, whatever the variants' losses are.
@@ -113,6 +114,7 @@ def _get_or_create_experiment(client: "MlflowClient", record: RunRecord) -> str:
                 "experiment %s had been deleted in MLflow; it is restored with its runs",
                 record.experiment,
             )
+        _require_reachable(existing, record)
         return str(existing.experiment_id)
     # Beside a local database the artifacts need a place; a server chooses its own.
     database = local_database(store_uri(record.paths))
@@ -124,6 +126,17 @@ def _get_or_create_experiment(client: "MlflowClient", record: RunRecord) -> str:
         if existing := client.get_experiment_by_name(record.experiment):
             return str(existing.experiment_id)
         raise
+
+
+def _require_reachable(experiment: "Experiment", record: RunRecord) -> None:
+    """Raise UserError where only a server can reach what the store keeps beside its database."""
+    place, uri = experiment.artifact_location, store_uri(record.paths)
+    if place.startswith("mlflow-artifacts:") and local_database(uri):
+        raise UserError(
+            f"experiment {experiment.name} was made by an MLflow server, which alone reaches its "
+            f"artifacts ({place}): set MLFLOW_TRACKING_URI to that server, or another "
+            "tracking.experiment"
+        )
 
 
 def log_metrics(client: "MlflowClient", run_id: str, metrics: dict[str, Any], step: int) -> None:

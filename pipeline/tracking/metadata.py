@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 DESCRIPTION = "description"
 COMPLETE = "complete"
 NO_CODE = "complete but for the code"
+MAX_TAG = 5000
 logger = logging.getLogger(__name__)
 
 
@@ -122,7 +123,9 @@ def _log_code(client: "MlflowClient", run_id: str, code: SavedCode) -> None:
         "sources_sha256": digest,
     }
     if code.left_out:
-        tags["code_left_out"] = "; ".join(f"{name}: {why}" for name, why in code.left_out.items())
+        listed = "; ".join(f"{name}: {why}" for name, why in code.left_out.items())
+        # A file's name may be no UTF-8, and a store's tags hold a few thousand characters.
+        tags["code_left_out"] = listed.encode(errors="backslashreplace").decode()[:MAX_TAG]
     with tempfile.TemporaryDirectory() as folder:
         for name, content in code.files().items():
             path = Path(folder) / name

@@ -104,10 +104,14 @@ def usable_model(client: "MlflowClient", run_id: str) -> str | None:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             continue
-        # A process that was killed while it logged one left it pending.
-        if model.status == LoggedModelStatus.READY:
+        # A process that was killed while it logged one left it pending. Files may be gone, too.
+        if model.status == LoggedModelStatus.READY and _has_files(client, model.model_id):
             usable[model.creation_timestamp] = model.model_id
     return usable[max(usable)] if usable else None
+
+
+def _has_files(client: "MlflowClient", model_id: str) -> bool:
+    return any(item.path == "MLmodel" for item in client.list_logged_model_artifacts(model_id))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from pipeline.config.paths import Paths
 from pipeline.config.run_record import RunRecord
 from pipeline.config.sources import source_hashes
 from pipeline.storage import atomic
-from pipeline.storage.git import GitError, git, line, names, prefix
+from pipeline.storage.git import LITERAL, GitError, git, line, names, prefix
 from pipeline.storage.reading import read_json
 
 DIFF = "git.diff"
@@ -28,7 +28,8 @@ PARAMS = "params.yaml"
 UNKNOWN = "unknown"
 # Not code: params.yaml is an artifact of its own, the others are results.
 SCOPE = (".", ":(exclude)params.yaml", ":(exclude)dvc.lock", ":(exclude)reports")
-MODULES = ":(glob)pipeline/**/*.py"
+# Also what git ignores: a module imports and reads it all the same.
+PACKAGE = (":(glob)pipeline/**", ":(exclude,glob)**/__pycache__/**")
 # What may be uploaded with a run. A larger file is data, and belongs to DVC.
 MAX_FILE_BYTES = 1_000_000
 MAX_TOTAL_BYTES = 10_000_000
@@ -77,14 +78,21 @@ def capture_code(paths: Paths) -> SavedCode:
     params = paths.params.read_bytes()
     try:
         commit = line(project, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
-        with _scratch_index(project) as index:
-            chosen, left_out = _choose(project, _changed(project, index))
-            diff = _diff(project, chosen, index)
-        return SavedCode(commit, prefix(project), diff, params, left_out, sources)
+        at = prefix(project)
     except GitError as error:
         if not _is_no_repository(project):
             logger.warning("git does not say what code this is (%s)", first_line(error)[:300])
         return SavedCode(UNKNOWN, "", b"", params, {}, sources)
+    try:
+        with _scratch_index(project) as index:
+            chosen, left_out = _choose(project, _changed(project, index))
+            left_out |= _stage(project, chosen, index)
+            diff = _diff(project, index)
+    except GitError as error:
+        reason = f"git does not say what was changed ({first_line(error)[:300]})"
+        logger.warning("%s; of this code only the commit is known", reason)
+        return SavedCode(commit, at, b"", params, {".": reason}, sources)
+    return SavedCode(commit, at, diff, params, left_out, sources)
 
 
 def _is_no_repository(project: Path) -> bool:
@@ -108,9 +116,7 @@ def _scratch_index(project: Path) -> Iterator[dict[str, str]]:
     with tempfile.TemporaryDirectory() as folder:
         index = {"GIT_INDEX_FILE": f"{folder}/index"}
         git(project, "read-tree", "HEAD", environment=index)
-        # Where git knows no file of the project, there is none to look at again.
-        if git(project, "ls-files", "-z", "--", ".", environment=index):
-            git(project, "add", "--refresh", "--", ".", environment=index)
+        _refresh(project, index)
         own = Path(folder) / "objects"
         own.mkdir()
         yield index | {
@@ -119,14 +125,29 @@ def _scratch_index(project: Path) -> Iterator[dict[str, str]]:
         }
 
 
+def _refresh(project: Path, index: dict[str, str]) -> None:
+    """Let the index know which files are as in HEAD."""
+    known = names(git(project, "ls-files", "-z", "--", ".", environment=index))
+    # Where git knows no file of the project, there is none to look at again.
+    if not known:
+        return
+    try:
+        git(project, "add", "--refresh", "--", ".", environment=index)
+    except GitError:
+        # A single file that a filter refuses ends it for all.
+        for name in known:
+            with suppress(GitError):
+                git(project, "add", "--refresh", "--", name, environment=index | LITERAL)
+
+
 def _changed(project: Path, index: dict[str, str]) -> list[str]:
     """List what is not as in HEAD, by its path in the project: tracked files first."""
     listed = ("--name-only", "-z", "--relative")
     tracked = names(git(project, "diff-files", *listed, "--", *SCOPE, environment=index))
     others = ("ls-files", "--others", "-z")
-    modules = names(git(project, *others, "--", MODULES, environment=index))
+    package = names(git(project, *others, "--", *PACKAGE, environment=index))
     unknown = names(git(project, *others, "--exclude-standard", "--", *SCOPE, environment=index))
-    return list(dict.fromkeys([*tracked, *modules, *unknown]))
+    return list(dict.fromkeys([*tracked, *package, *unknown]))
 
 
 def _choose(project: Path, changed: list[str]) -> tuple[list[str], dict[str, str]]:
@@ -152,7 +173,7 @@ def _size_or_reason(path: Path) -> tuple[int, str | None]:
     if path.is_symlink() or not path.exists():
         return 0, None
     if path.is_dir():
-        return 0, "it is a repository of its own"
+        return 0, "it is a repository of its own" if (path / ".git").exists() else None
     if any(path.match(pattern) for pattern in SECRETS):
         return 0, "its name is that of a secret"
     if not os.access(path, os.R_OK):
@@ -162,19 +183,39 @@ def _size_or_reason(path: Path) -> tuple[int, str | None]:
     return size, too_large if size > MAX_FILE_BYTES else None
 
 
-def _diff(project: Path, chosen: list[str], index: dict[str, str]) -> bytes:
-    """Return these files' changes since HEAD. Plumbing: no setting of a person changes it."""
-    listed = b"".join(os.fsencode(name) + b"\0" for name in chosen)
-    git(
-        project,
-        "update-index",
-        "--add",
-        "--remove",
-        "-z",
-        "--stdin",
-        stdin=listed,
-        environment=index,
-    )
+def _stage(project: Path, chosen: list[str], index: dict[str, str]) -> dict[str, str]:
+    """Put files as they are now into the index; returns what git refuses, and why.
+
+    Plumbing: no setting of a person changes it.
+    """
+    there = [name for name in chosen if os.path.lexists(project / name)]
+    # A file that has become a folder is gone, and what is in the folder is there.
+    files = [name for name in there if not _is_folder(project / name)]
+    _update(project, [name for name in chosen if name not in files], "--force-remove", index)
+    try:
+        _update(project, files, "--add", index)
+        return {}
+    except GitError:
+        refused = {}
+        for name in files:
+            try:
+                _update(project, [name], "--add", index)
+            except GitError as error:
+                refused[name] = f"git refuses it ({first_line(error)[:100]})"
+        return refused
+
+
+def _update(project: Path, paths: list[str], how: str, index: dict[str, str]) -> None:
+    listed = b"".join(os.fsencode(name) + b"\0" for name in paths)
+    git(project, "update-index", how, "-z", "--stdin", stdin=listed, environment=index)
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _diff(project: Path, index: dict[str, str]) -> bytes:
+    """Return how the index differs from HEAD, whatever a person's settings are."""
     form = ("--patch", "--binary", "--full-index", "--unified=3", "--no-renames", "--no-color")
     plain = ("--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
     command = ("diff-index", "--cached", *form, *plain, "--relative", "HEAD", "--", ".")

@@ -33,7 +33,7 @@ def store_uri(paths: Paths) -> str:
     `dvc exp run --temp` and the demo write to the same one. Raises UserError if it is none.
     """
     own = f"sqlite:///{paths.tracking_database}"
-    return anchor_uri(os.environ.get(URI) or own, paths.state_root, URI)
+    return anchor_uri(os.environ.get(URI) or own, paths.store_root, URI)
 
 
 def anchor_uri(uri: str, root: Path, variable: str) -> str:
@@ -44,6 +44,11 @@ def anchor_uri(uri: str, root: Path, variable: str) -> str:
     scheme, separator, rest = uri.partition("://")
     if uri.partition(":")[0] in SERVERS:
         return uri
+    if not separator and ":" in uri and scheme.partition(":")[0] != "file":
+        raise UserError(
+            f"{variable}={uri} is no address: it lacks http:// (of a server) or sqlite:/// (of a "
+            "database, relative to the project's folder)"
+        )
     if not separator or scheme == "file":
         raise UserError(
             f"{variable}={uri} is a folder of files, which MLflow no longer writes; unset it for "
@@ -81,7 +86,7 @@ def get_client(paths: Paths) -> "MlflowClient":
     uri = store_uri(paths)
     registry = os.environ.get(REGISTRY_URI)
     if registry:
-        registry = anchor_uri(registry, paths.state_root, REGISTRY_URI)
+        registry = anchor_uri(registry, paths.store_root, REGISTRY_URI)
     database = local_database(uri)
     if database and not database.exists():
         _create_database(database)

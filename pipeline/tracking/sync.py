@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-PARENT = "mlflow.parentRunId"
-
 
 class SyncResult(NamedTuple):
     """Additions by run, closed runs, listed runs that are not trained yet, and the best one."""
@@ -68,7 +66,6 @@ def _sync(config: Config, paths: Paths) -> SyncResult:
         added[run.name] = log_artifacts(client, run_id, record, locked, overwrite=False)
         added[run.name] += log_model(client, run_id, record)
     client = get_client(paths)
-    unfold_runs(client, experiment)
     closed = tag_current_and_close_stale(client, experiment, set(current.values()))
     champion = promote_champion(client, config, paths, current)
     return SyncResult(added, closed, missing, champion)
@@ -149,14 +146,3 @@ def tag_current(client: "MlflowClient", runs: "list[Run]", current: set[str]) ->
         is_current = str(run.info.run_id in current).lower()
         if run.data.tags.get("current") != is_current:
             client.set_tag(run.info.run_id, "current", is_current)
-
-
-def unfold_runs(client: "MlflowClient", experiment: str) -> None:
-    """Delete the rows under which earlier versions of this project folded an experiment's runs."""
-    for run in search_training_runs(client, experiment):
-        if PARENT in run.data.tags:
-            client.delete_tag(run.info.run_id, PARENT)
-    known = client.get_experiment_by_name(experiment)
-    for run in client.search_runs([known.experiment_id], "tags.study LIKE '%'") if known else []:
-        if "fingerprint" not in run.data.tags:
-            client.delete_run(run.info.run_id)

@@ -9,7 +9,8 @@ import sys
 from pipeline import UserError
 from pipeline.config.paths import Paths
 from pipeline.tracking.links import HOST, log_links, server_address, warn_no_links
-from pipeline.tracking.store import get_client, store_uri
+from pipeline.tracking.moved_store import artifacts_uri
+from pipeline.tracking.store import get_client, local_database, store_uri
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,10 @@ def serve(paths: Paths, port: int) -> None:
     address = f"http://{HOST}:{port}"
     log_all_links(paths, address)
     logger.info("MLflow starts on %s, which takes some seconds; Ctrl-C ends it", address)
-    options = ("--host", HOST, "--port", str(port))
+    options = ["--host", HOST, "--port", str(port)]
+    if database := local_database(uri):
+        # An experiment that is made in the browser is then usable without this server, too.
+        options += ["--default-artifact-root", artifacts_uri(database), "--no-serve-artifacts"]
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, *options]
     status = subprocess.run(command, cwd=paths.root).returncode
     if status:

@@ -21,14 +21,14 @@ def repair_dvc_lock(paths: Paths) -> None:
     text = lock.read_bytes().decode("utf-8", "replace")
     if merge_conflicts.first_marker(text) is not None:
         unite_sides(lock, text)
-    elif not is_whole(lock):
+    elif not is_whole(lock) and not without_doubles(lock, text):
         set_aside(paths)
 
 
 def unite_sides(lock: Path, text: str) -> None:
     """Write the entries of both sides of a conflict; git is told nothing, and keeps its index.
 
-    Entries of one side are taken. Where both sides have another entry of a stage, this branch's
+    Entries of one side are taken. Where both sides have another entry of a stage, that of HEAD
     stays: whatever params.yaml now says, DVC compares it with the files and makes anew what does
     not fit.
     """
@@ -44,12 +44,39 @@ def unite_sides(lock: Path, text: str) -> None:
     )
     if differing:
         logger.warning(
-            "dvc.lock: both sides changed %s; this branch's entries stay, and what does not fit "
-            "params.yaml is made again (`dvc pull` may bring files of the other side)",
+            "dvc.lock: both sides changed %s; the entries of git's HEAD stay (in a rebase that is "
+            "the branch on which yours is laid), and what does not fit params.yaml is made again "
+            "or taken from the run cache (`dvc pull` may bring files of the other side)",
             _listed(differing),
         )
     if merge_conflicts.is_unmerged(lock):
         logger.warning("dvc.lock: `git add dvc.lock` tells git that its conflict is resolved")
+
+
+def without_doubles(lock: Path, text: str) -> bool:
+    """Write each stage's first entry where git merged a second one in; tell whether it was that.
+
+    Two branches that each add the stage, at places apart, are no conflict to git.
+    """
+    from ruamel.yaml import YAML, YAMLError
+
+    lenient = YAML(typ="safe", pure=True)
+    lenient.allow_duplicate_keys = True
+    try:
+        stages = lenient.load(text)["stages"]
+        whole = dvc_lock.text(stages)
+        read_entries = _entries(lock, whole)
+    except (YAMLError, UserError, TypeError, KeyError, AttributeError, ValueError):
+        return False
+    if not is_readable(parse_yaml(whole, lock)):
+        return False
+    dvc_lock.write(lock, read_entries)
+    logger.warning(
+        "%s had stages twice, as a git merge of two branches leaves it: of each the first entry "
+        "stays, and what does not fit params.yaml is made again or taken from the run cache",
+        lock,
+    )
+    return True
 
 
 def _entries(lock: Path, text: str) -> dvc_lock.Entries:
@@ -69,13 +96,20 @@ def _listed(stages: list[str]) -> str:
 
 def is_whole(lock: Path) -> bool:
     """Tell whether DVC can read the file: it writes it in place, so a kill may cut it off."""
+    try:
+        return is_readable(read_yaml(lock))
+    except UserError:
+        return False
+
+
+def is_readable(document: dict[str, Any]) -> bool:
+    """Tell whether DVC takes it for a dvc.lock with stages."""
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA
     from voluptuous import Invalid
 
     try:
-        document: dict[str, Any] = read_yaml(lock)
         COMPILED_LOCKFILE_SCHEMA(document)
-    except (UserError, Invalid):
+    except Invalid:
         return False
     return {"schema", "stages"} <= document.keys()
 

@@ -39,11 +39,30 @@ def stale_outs(names: list[str], latent_dims: list[int], paths: Paths) -> list[P
     """Find outputs of runs and sizes that the grid does not have."""
     keep = {paths.baselines, *(paths.rivals(size) for size in latent_dims)}
     for name in names:
-        keep |= {paths.model(name), paths.samples(name), paths.metrics(name)}
-        keep |= {paths.latent_stats(name), paths.nearest_neighbors(name)}
+        keep |= outputs_of_run(name, paths)
     folders = sorted({path.parent for path in keep})
     there = [path for folder in folders if folder.exists() for path in sorted(folder.iterdir())]
-    return [path for path in there if path not in keep and path.name != ".gitignore"]
+    made = outputs_of_stages(paths)
+    return [path for path in there if path not in keep and path in made]
+
+
+def outputs_of_stages(paths: Paths) -> set[Path]:
+    """List what stages made here, now or before: what else lies beside it is somebody's own.
+
+    Those that dvc.lock knows, and those of each run whose model says that it was trained.
+    """
+    locked = dvc_lock.entries(paths.dvc_lock).values()
+    made = {paths.root / path for entry in locked for path in dvc_lock.outs(entry)}
+    for description in paths.model("any").parent.glob("*/model.json"):
+        if "fingerprint" in read_json(description):
+            made |= outputs_of_run(description.parent.name, paths)
+    return made
+
+
+def outputs_of_run(name: str, paths: Paths) -> set[Path]:
+    """List what the stages of a run make."""
+    pictures = {paths.samples(name), paths.nearest_neighbors(name)}
+    return {paths.model(name), paths.metrics(name), paths.latent_stats(name), *pictures}
 
 
 def stale_lock_entries(names: list[str], latent_dims: list[int], paths: Paths) -> list[str]:

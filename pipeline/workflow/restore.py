@@ -10,8 +10,9 @@ from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
 from pipeline.storage import atomic, dvc_lock
 from pipeline.tracking.provenance import find_provenance
+from pipeline.workflow.clean_worktree import require_clean_worktree, require_replaceable
 from pipeline.workflow.dvc_command import own_environment
-from pipeline.workflow.restore_code import checkout_code, require_clean_worktree
+from pipeline.workflow.restore_code import checkout_code
 
 
 class RestoreResult(NamedTuple):
@@ -33,6 +34,7 @@ def restore(query: str, paths: Paths) -> RestoreResult:
         experiment = load_config(paths.params).tracking.experiment
         provenance = find_provenance(query, experiment, paths, Path(folder))
         stages = dvc_lock.entries(provenance.lock) if provenance.lock else {}
+        require_replaceable(paths.params, provenance.code.params)
         restored, missing = checkout_code(provenance, paths)
         # The run's own parameters: under `dvc exp run` they are in no commit.
         atomic.write_bytes(paths.params, provenance.code.params)

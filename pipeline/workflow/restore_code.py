@@ -2,30 +2,23 @@
 
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline import UserError
 from pipeline.config.paths import Paths
 from pipeline.config.sources import source_hashes
-from pipeline.storage.git import GitError, git, line, names, prefix, toplevel
+from pipeline.storage.git import (
+    LITERAL,
+    GitError,
+    git,
+    is_blob,
+    line,
+    names,
+    prefix,
+    toplevel,
+)
 from pipeline.tracking.provenance import RunProvenance
-
-
-def require_clean_worktree(paths: Paths) -> None:
-    """Raise UserError where there is no git repository, or uncommitted work in the project."""
-    try:
-        status = git(
-            paths.root, "status", "--porcelain", "-z", "--untracked-files=no", "--no-renames", "."
-        )
-    except GitError as error:
-        raise UserError(
-            f"git cannot be asked in {paths.root.resolve()}, and a run's code is a commit: {error}"
-        ) from None
-    if changed := [entry[3:] for entry in names(status)]:
-        raise UserError(
-            f"there is uncommitted work ({', '.join(changed[:5])}); commit it or `git stash` it, "
-            "then restore again"
-        )
 
 
 def checkout_code(provenance: RunProvenance, paths: Paths) -> tuple[list[str], list[str]]:
@@ -41,7 +34,7 @@ def checkout_code(provenance: RunProvenance, paths: Paths) -> tuple[list[str], l
         tree = _changed_tree(provenance, top, at)
         changes = _changes(code.commit, tree, top)
         _require_room(changes, top)
-        restored = [_switch(code.commit, tree, list(changes), top)]
+        restored = [_switch(code.commit, tree, changes, top)]
     except GitError as error:
         raise UserError(
             f"the code of run {provenance.name} cannot be restored; nothing was touched. "
@@ -90,29 +83,47 @@ def _changes(commit: str, tree: str, top: Path) -> dict[str, tuple[str, str]]:
 
 def _require_room(changes: dict[str, tuple[str, str]], top: Path) -> None:
     """Raise UserError where a file that git does not know is in the way of one of the run's."""
+    # What git knows is as it was committed, and git puts it away.
+    known = set(names(git(top, "ls-files", "-z")))
     for name, (how, blob) in changes.items():
-        path = top / name
-        if how != "A" or not os.path.lexists(path):
+        if how != "A" or name in known:
             continue
-        if not path.is_file() or line(top, "hash-object", "--", name) != blob:
+        above = [parent.as_posix() for parent in Path(name).parents[:-1]]
+        blocking = [other for other in above if other not in known and _is_no_folder(top / other)]
+        if os.path.lexists(top / name) and not _is_replaceable(top / name, blob):
+            blocking.append(name)
+        if blocking:
             raise UserError(
-                f"{path} is in the way: the run had another file of that name, which git does not "
-                "know; move it elsewhere, then restore again"
+                f"{top / blocking[0]} is in the way: the run had another file of that name, which "
+                "git does not know; move it elsewhere, then restore again"
             )
 
 
-def _switch(commit: str, tree: str, changed: list[str], top: Path) -> str:
+def _is_replaceable(path: Path, blob: str) -> bool:
+    """Tell whether it is what the run had, or a folder of what git knows alone."""
+    if _is_no_folder(path):
+        return is_blob(path, blob)
+    return not git(path, "ls-files", "--others", "--", ".")
+
+
+def _is_no_folder(path: Path) -> bool:
+    return os.path.lexists(path) and (path.is_symlink() or not path.is_dir())
+
+
+def _switch(commit: str, tree: str, changes: dict[str, tuple[str, str]], top: Path) -> str:
     """Move HEAD and the working tree; if the second half fails, the first is undone."""
     head, branch = line(top, "rev-parse", "HEAD"), line(top, "rev-parse", "--abbrev-ref", "HEAD")
     checkout = ("checkout", "--quiet", "--no-overwrite-ignore")
     if head != commit:
         git(top, *checkout, "--detach", commit)
     try:
-        if changed:
-            paths = b"".join(os.fsencode(name) + b"\0" for name in changed)
+        # First: a file may have taken a folder's place.
+        for name in [name for name, (how, _blob) in changes.items() if how == "D"]:
+            _remove(name, top)
+        if kept := [name for name, (how, _blob) in changes.items() if how != "D"]:
+            paths = b"".join(os.fsencode(name) + b"\0" for name in kept)
             lay = ("restore", f"--source={tree}", "--worktree", "--pathspec-from-file=-")
-            literal = {"GIT_LITERAL_PATHSPECS": "1"}
-            git(top, *lay, "--pathspec-file-nul", stdin=paths, environment=literal)
+            git(top, *lay, "--pathspec-file-nul", stdin=paths, environment=LITERAL)
     except GitError:
         if head != commit:
             git(top, *checkout, "--force", branch if branch != "HEAD" else head)
@@ -120,6 +131,17 @@ def _switch(commit: str, tree: str, changed: list[str], top: Path) -> str:
     if head == commit:
         return f"code is commit {commit[:12]}"
     return f"code is commit {commit[:12]}; `git switch -` goes back"
+
+
+def _remove(name: str, top: Path) -> None:
+    """Remove a file that git knows, and the folders that it leaves empty, as git does."""
+    try:
+        (top / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise GitError(f"{name} cannot be removed: {error.strerror}") from None
+    for parent in list(Path(name).parents)[:-1]:
+        with suppress(OSError):
+            (top / parent).rmdir()
 
 
 def _differences(expected: dict[str, str], package: Path) -> list[str]:

@@ -17,6 +17,7 @@ from rich.progress import (
 
 from pipeline import UserError, first_line, is_out_of_memory
 from pipeline.config.grid import Config, RunConfig
+from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
 from pipeline.config.run_record import RunRecord
 from pipeline.config.system_info import package_versions, system_summary
@@ -31,7 +32,7 @@ from pipeline.training.device import get_device
 from pipeline.training.distributed import init_distributed
 from pipeline.training.state import TrainState, build_train_state, init_weights_for_run
 from pipeline.training.trainer import EpochResult, TrainData, fit
-from pipeline.workflow.fingerprint import resolve_run_precision, run_fingerprint
+from pipeline.workflow.fingerprint import fingerprint, resolve_run_precision, run_fingerprint
 from pipeline.workflow.progress import on_terminal
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ def train_and_show(prepared: PreparedRun) -> None:
     run = prepared.record.run
     with make_progress() as bar:
         train(prepared, bar, lambda epoch: _say(bar, format_epoch(run, epoch)))
+    require_same_run(prepared.record)
 
 
 def train_to_last_checkpoint(
@@ -146,6 +148,27 @@ def train(prepared: PreparedRun, bar: Progress, on_epoch: Callable[[EpochResult]
             log(epoch.metrics | {"images_per_second": epoch.images_per_second})
             on_epoch(epoch)
     atomic.write_json(timing, training_times(prepared))
+
+
+def require_same_run(record: RunRecord) -> None:
+    """Raise UserError if params.yaml or the code have come to say another run of that name.
+
+    Its checkpoints stay: put back what was changed, and nothing is trained again.
+    """
+    run, config = record.run, load_config(record.paths.params)
+    if run.variant in config.variants:
+        cell = {"variant": run.variant, "latent_dim": run.latent_dim, "seed": run.seed}
+        listed = resolve_run_precision(RunConfig(**cell, **dict(config.recipe(run.variant))))
+        device = get_device().type
+        found = fingerprint(listed, record.dataset_sha256, device, torch.__version__)
+    else:
+        found = None
+    if found != record.fingerprint:
+        raise UserError(
+            f"params.yaml or the code changed while {run.name} was trained, so that it would be "
+            "taken for another run; what was trained is kept: put the change back to have it, or "
+            "run again to train what is there now"
+        )
 
 
 @contextmanager

@@ -24,6 +24,11 @@ def test_a_name_and_its_registered_model(experiment: str, model: str) -> None:
     assert model_name(experiment) == model
 
 
+def test_mlflows_own_experiment_is_refused() -> None:
+    with pytest.raises(ValidationError, match="Default is MLflow's own"):
+        TrackingConfig(experiment="Default", champion_metric="psnr_db")
+
+
 @pytest.mark.parametrize("experiment", ["", " ", " vae", "vae\n", "a\tb", "/", "':'", "v" * 251])
 def test_what_no_store_can_name_is_refused(experiment: str) -> None:
     with pytest.raises(ValidationError, match="a name has"):

@@ -23,13 +23,26 @@ def test_equal_content_is_equal_bytes_and_nan_is_refused(tmp_path: Path) -> None
 
 
 def test_what_a_killed_process_left_is_cleared_by_the_next_write(tmp_path: Path) -> None:
-    (tmp_path / ".a.txt.k3j2").write_text("half")
-    (tmp_path / ".out.x1y2").mkdir()
-    (tmp_path / ".outer.x1y2").mkdir()
+    (tmp_path / ".a.txt.0123abcd.part").write_text("half")
+    (tmp_path / ".out.0123abcd.part").mkdir()
+    (tmp_path / ".outer.0123abcd.part").mkdir()
     atomic.write_text(tmp_path / "a.txt", "whole")
     with atomic.folder(tmp_path / "out"):
         pass
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".outer.x1y2", "a.txt", "out"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        ".outer.0123abcd.part",
+        "a.txt",
+        "out",
+    ]
+
+
+def test_a_write_leaves_others_files_of_like_names(tmp_path: Path) -> None:
+    others = {".env.local", ".env.12345678", ".env.0123abcd.part.bak", ".env.swp"}
+    for name in others:
+        (tmp_path / name).touch()
+    with atomic.folder(tmp_path / "env"):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == others | {"env"}
 
 
 def test_an_interrupted_folder_leaves_the_former_one(tmp_path: Path) -> None:

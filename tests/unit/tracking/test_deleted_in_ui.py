@@ -6,20 +6,20 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import ViewType
-from tracked_runs import EXPERIMENT, make_record
+from tracked_runs import make_record
 
+from pipeline import UserError
 from pipeline.config.grid import Config
 from pipeline.config.run_record import RunRecord
 from pipeline.config.sources import code_md5
 from pipeline.storage import dvc_lock
-from pipeline.tracking import registry
+from pipeline.tracking import metadata, registry
+from pipeline.tracking.artifacts import log_lock
 from pipeline.tracking.client import get_or_create_run, search_training_runs
 from pipeline.tracking.live_logger import mirror_training
 from pipeline.tracking.metadata import DESCRIPTION, NO_CODE, log_description
 from pipeline.tracking.saved_changes import capture_code, save_code
 from pipeline.tracking.store import get_client
-from pipeline.tracking.sync import PARENT, unfold_runs
 
 
 @pytest.fixture
@@ -71,18 +71,6 @@ def test_of_two_runs_of_one_training_the_whole_one_counts(record: RunRecord) -> 
     assert get_or_create_run(record, reopen=False)[1] == whole.info.run_id
 
 
-def test_runs_that_were_folded_lie_flat_whatever_became_of_the_parent(record: RunRecord) -> None:
-    client, run = train(record)
-    experiment = run.info.experiment_id
-    parent = client.create_run(experiment, tags={"study": "workspace"}).info.run_id
-    client.set_tag(run.info.run_id, PARENT, parent)
-    unfold_runs(client, EXPERIMENT)
-    unfold_runs(client, EXPERIMENT)
-    (left,) = client.search_runs([experiment], run_view_type=ViewType.ACTIVE_ONLY)
-    assert left.info.run_id == run.info.run_id
-    assert PARENT not in left.data.tags
-
-
 def test_a_half_written_description_is_completed_with_the_code_of_the_training(
     record: RunRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,6 +101,34 @@ def test_artifacts_deleted_by_hand_are_described_again(record: RunRecord) -> Non
     assert {"params.yaml", "code.json"} <= {
         item.path for item in client.list_artifacts(run.info.run_id)
     }
+
+
+def test_the_lock_entries_are_logged_again_where_the_artifacts_were_lost(record: RunRecord) -> None:
+    entry = {"outs": [{"path": "models/x", "md5": "0" * 32}]}
+    client, run = train(record)
+    run_id = run.info.run_id
+    assert log_lock(client, run_id, {"train@x": entry}) == 1
+    shutil.rmtree(record.paths.root / "mlartifacts")
+    assert log_lock(client, run_id, {"train@x": entry}) == 0, "the tags are in the database"
+    assert "dvc.lock" in {item.path for item in client.list_artifacts(run_id)}
+
+
+def test_a_file_name_that_is_no_text_does_not_stop_the_description(
+    record: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = capture_code(record.paths)._replace(left_out={"gr\udcf6\udcdfe.bin": "too large"})
+    monkeypatch.setattr(metadata, "trained_code", lambda *_: odd)
+    _, run = train(record)
+    assert run.data.tags["code_left_out"] == "gr\\udcf6\\udcdfe.bin: too large"
+
+
+def test_an_experiment_that_only_a_server_reaches_is_named(record: RunRecord) -> None:
+    """As MLflow's own pages make it where a server keeps the artifacts."""
+    client = get_client(record.paths)
+    client.create_experiment("made in a browser", "mlflow-artifacts:/77")
+    elsewhere = RunRecord(**vars(record) | {"experiment": "made in a browser"})
+    with pytest.raises(UserError, match=r"MLFLOW_TRACKING_URI.*tracking\.experiment"):
+        get_or_create_run(elsewhere, reopen=False)
 
 
 def test_files_made_by_other_code_are_not_described_with_todays(
@@ -173,6 +189,11 @@ def test_a_deleted_model_or_version_is_logged_and_registered_again(
     client.delete_logged_model(second.source.removeprefix("models:/"))
     third = champion_version(client, record, params)
     assert third.source != second.source
+    shutil.rmtree(record.paths.root / "mlartifacts")
+    fourth = champion_version(client, record, params)
+    assert fourth.source != third.source, "one whose files are gone is no model"
+    assert registry.usable_model(client, fourth.run_id)
+    third = fourth
     assert client.get_logged_model(third.source.removeprefix("models:/"))
     assert set(client.get_registered_model(name).aliases) == {"champion", "generator"}
 

@@ -22,6 +22,7 @@ from git_projects import (
     write_project,
 )
 
+from pipeline import UserError
 from pipeline.config.paths import Paths
 from pipeline.tracking.saved_changes import UNKNOWN, capture_code
 
@@ -207,3 +208,65 @@ def test_no_repository_is_silent_and_a_refused_one_is_said(
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     assert capture_code(project).commit == UNKNOWN
     assert "dubious ownership" in caplog.text
+
+
+def test_files_and_folders_that_took_each_others_place_come_back(project: Paths) -> None:
+    root = project.root
+    (root / "notes").write_text("a file\n")
+    (root / "latest").symlink_to("pipeline")
+    (root / "tables").mkdir()
+    (root / "tables" / "a.csv").write_text("1\n")
+    commit(root)
+    for name in ("notes", "latest"):
+        (root / name).unlink()
+        (root / name).mkdir()
+        (root / name / "a.txt").write_text("in a folder\n")
+    (root / "tables" / "a.csv").unlink()
+    (root / "tables").rmdir()
+    (root / "tables").write_text("a file\n")
+    (root / MODULE).write_text("line_0 = 1\n")
+    expected, code = content(project), capture_code(project)
+    assert code.left_out == {}
+    later(project)
+    assert restored(code, project) == []
+    assert content(project) == expected
+
+
+def test_one_file_that_git_refuses_costs_that_file_alone(project: Paths) -> None:
+    """Of a filter that is not installed, or an encoding that the text does not have."""
+    root = project.root
+    attributes = "*.bin filter=lfs -text\n*.txt working-tree-encoding=UTF-16\n"
+    (root / ".gitattributes").write_text(attributes)
+    git(root, "config", "filter.lfs.clean", "git-lfs-not-installed clean")
+    git(root, "config", "filter.lfs.required", "true")
+    (root / "weights.bin").write_bytes(b"123")
+    (root / "odd.txt").write_bytes(b"odd")
+    (root / MODULE).write_text("line_0 = 1\n")
+    code = capture_code(project)
+    assert code.commit == git(root, "rev-parse", "HEAD").strip()
+    assert b"line_0 = 1" in code.diff
+    assert {"weights.bin", "odd.txt"} <= code.left_out.keys()
+    assert all("git refuses it" in code.left_out[name] for name in ("weights.bin", "odd.txt"))
+
+
+def test_what_a_folders_own_gitignore_hides_in_the_package_is_saved(project: Paths) -> None:
+    models = project.root / "pipeline" / "models"
+    (models / ".gitignore").write_text("*.json\n")
+    commit(project.root)
+    (models / "table.json").write_text("{}\n")
+    (models / "__pycache__").mkdir()
+    (models / "__pycache__" / "vae.pyc").write_bytes(b"compiled")
+    code = capture_code(project)
+    assert b"table.json" in code.diff
+    assert b"__pycache__" not in code.diff
+    later(project)
+    assert restored(code, project) == []
+    assert (models / "table.json").read_text() == "{}\n"
+
+
+def test_code_behind_a_link_to_a_folder_is_refused(project: Paths, tmp_path: Path) -> None:
+    """No commit has it, and a fingerprint would not change with it."""
+    (tmp_path / "shared").mkdir()
+    (project.root / "pipeline" / "models" / "shared").symlink_to(tmp_path / "shared")
+    with pytest.raises(UserError, match="shared is a link to a folder"):
+        capture_code(project)

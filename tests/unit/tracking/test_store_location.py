@@ -79,6 +79,31 @@ def test_a_dvc_root_that_was_inherited_moves_nothing(
     assert Paths(inner).state_root == inner
 
 
+def test_a_presets_workspace_shares_the_store_of_the_study_that_it_lies_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (URI, "DVC_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    study = tmp_path / "study"
+    (study / "pipeline").mkdir(parents=True)
+    demo, elsewhere = study / ".demo", tmp_path / "elsewhere"
+    for folder in (demo, elsewhere):
+        folder.mkdir()
+        (folder / "pipeline").symlink_to(study / "pipeline")
+    assert store_uri(Paths(demo)) == store_uri(Paths(study)) == f"sqlite:///{study}/mlflow.db"
+    assert store_uri(Paths(elsewhere)) == f"sqlite:///{elsewhere}/mlflow.db"
+    assert Paths(demo).checkpoints == demo / ".checkpoints"
+
+
+@pytest.mark.parametrize("uri", ["localhost:5000", "sqlite:mlflow.db", "127.0.0.1:5000"])
+def test_an_address_without_its_scheme_is_refused_with_what_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    monkeypatch.setenv(URI, uri)
+    with pytest.raises(UserError, match=r"lacks http://.*sqlite:///"):
+        get_client(Paths(tmp_path))
+
+
 @pytest.mark.parametrize("uri", ["./mlruns", "mlruns", "/data/mlruns", "file:///data/mlruns"])
 def test_a_folder_of_files_is_refused_with_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str

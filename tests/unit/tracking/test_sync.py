@@ -81,6 +81,19 @@ def test_a_second_sync_adds_nothing(study: Study) -> None:
     assert everything(study) == before
 
 
+def test_runs_of_others_in_the_experiment_stay_as_they_are(study: Study) -> None:
+    params, paths = study
+    sync(params, paths)
+    client = get_client(paths)
+    experiment = client.get_experiment_by_name(params.tracking.experiment).experiment_id
+    theirs = client.create_run(experiment, tags={"study": "optuna-3"}, run_name="optuna trial")
+    ours = runs(study)["original-2-0"].info.run_id
+    client.set_tag(ours, "mlflow.parentRunId", theirs.info.run_id)
+    sync(params, paths)
+    assert client.get_run(theirs.info.run_id).info.lifecycle_stage == "active"
+    assert client.get_run(ours).data.tags["mlflow.parentRunId"] == theirs.info.run_id
+
+
 def test_what_an_outage_swallowed_is_added_each_epoch_once(study: Study) -> None:
     params, paths = study
     record = load_run_record("original-2-0", params.tracking.experiment, paths)

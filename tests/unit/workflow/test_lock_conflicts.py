@@ -115,6 +115,22 @@ def test_params_in_conflict_are_named_as_such(tmp_path: Path) -> None:
         read_yaml(path)
 
 
+def test_a_stage_that_git_merged_in_twice_is_no_torn_lock(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two branches add it at places apart, and git sees no conflict."""
+    paths = Paths(tmp_path)
+    first = dvc_lock.text({"train@x": entry("1"), "fetch": entry("0")})
+    second = dvc_lock.text({"train@x": entry("2")}).partition("stages:\n")[2]
+    paths.dvc_lock.write_text(first + second)
+    with pytest.raises(UserError, match="not valid YAML"):
+        dvc_lock.entries(paths.dvc_lock)
+    repair_dvc_lock(paths)
+    assert dvc_lock.entries(paths.dvc_lock) == {"train@x": entry("1"), "fetch": entry("0")}
+    assert "had stages twice" in caplog.text
+    assert "torn" not in caplog.text
+
+
 def test_a_torn_lock_is_kept_beside(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     torn = "schema: '2.0'\nstages:\n  fetch:\n    deps:\n    - pa"

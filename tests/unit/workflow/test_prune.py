@@ -19,17 +19,23 @@ def test_what_the_grid_lost_is_found_and_removed_and_the_rest_stays(
     (paths.root / "data").symlink_to(trained[1].root / "data")
     assert not any(find_stale(params, paths)), "a study without leftovers has none"
     entry = {"cmd": "true", "outs": [{"path": f"models/{OLD}", "md5": "0" * 32}]}
+    of_size = {"cmd": "true", "outs": [{"path": "reports/rivals/3.json", "md5": "0" * 32}]}
     stages = {
         "fetch": entry,
         "train@pca_refined-2-0": entry,
         f"train@{OLD}": entry,
-        "rivals@3": entry,
+        "rivals@3": of_size,
     }
     dvc_lock.write(paths.dvc_lock, stages)
     shutil.copytree(paths.model("original-2-0"), paths.model(OLD))
     shutil.copy(paths.metrics("original-2-0"), paths.metrics(OLD))
     shutil.copy(paths.rivals(2), paths.rivals(3))
-    (paths.model(OLD).parent / ".gitignore").touch()
+    models = paths.model(OLD).parent
+    (models / ".gitignore").touch()
+    # A person's own, which no cache has.
+    (models / "notes.md").write_text("notes")
+    (models / "my_pretrained").mkdir()
+    (models / "my_pretrained" / "weights.safetensors").touch()
     abandoned, training = paths.lock("a" * 32), paths.lock("b" * 32)
     for lock in (abandoned, training):
         with run_lock(lock, OLD):

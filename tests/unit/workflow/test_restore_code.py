@@ -6,6 +6,7 @@ import pytest
 from git_projects import (
     MODULE,
     change_oddly,
+    commit,
     content,
     git,
     in_folder,
@@ -94,3 +95,46 @@ def test_a_larger_repository_keeps_what_others_changed_in_it(tmp_path: Path) -> 
     assert restored(code, project) == []
     assert theirs.read_text() == "a = 2\n"
     assert (project.root / MODULE).read_text() == "line_0 = 1\n"
+
+
+def test_an_untracked_file_or_link_in_place_of_a_folder_is_kept(project: Paths) -> None:
+    helpers = project.root / "helpers"
+    helpers.mkdir()
+    (helpers / "h.py").write_text("the run's\n")
+    code = capture_code(project)
+    later(project)
+    helpers.write_text("mine\n")
+    with pytest.raises(UserError, match="helpers is in the way"):
+        restored(code, project)
+    assert helpers.read_text() == "mine\n"
+    helpers.unlink()
+    elsewhere = project.root.parent / "elsewhere"
+    elsewhere.mkdir()
+    helpers.symlink_to(elsewhere)
+    with pytest.raises(UserError, match="helpers is in the way"):
+        restored(code, project)
+    assert not list(elsewhere.iterdir())
+
+
+def test_links_that_are_as_the_run_had_them_are_in_nobodys_way(project: Paths) -> None:
+    (project.root / "scratch").symlink_to("/tmp")  # noqa: S108  # a place, never written to
+    (project.root / "latest").symlink_to("latin.py")
+    (project.root / "dangling").symlink_to("nowhere")
+    code = capture_code(project)
+    assert restored(code, project) == []
+    (project.root / "dangling").unlink()
+    (project.root / "dangling").symlink_to("elsewhere")
+    with pytest.raises(UserError, match="dangling is in the way"):
+        restored(code, project)
+
+
+def test_a_module_that_was_committed_after_the_run_is_in_nobodys_way(project: Paths) -> None:
+    module = project.root / "pipeline" / "models" / "attention.py"
+    module.write_text("as trained\n")
+    code = capture_code(project)
+    for text in ("as trained\n", "changed since\n"):
+        module.write_text(text)
+        commit(project.root)
+    assert restored(code, project) == []
+    assert module.read_text() == "as trained\n"
+    assert git(project.root, "show", "main:pipeline/models/attention.py") == "changed since\n"
