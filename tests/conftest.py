@@ -152,7 +152,8 @@ SMALL = {
         "num_importance_samples": 10,
         "num_probe_images": 100,
     },
-    "report": {"num_images": 4},
+    # One language: a page takes as long as anything here.
+    "report": {"num_images": 4, "languages": ["en"]},
 }
 
 
@@ -160,8 +161,8 @@ SMALL = {
 def trained(tmp_path_factory: pytest.TempPathFactory, mnist_root: Path) -> tuple[Config, Paths]:
     """A finished study of two runs on small MNIST by the real stages; tests copy it."""
     root = tmp_path_factory.mktemp("trained")
-    changes = deep_merge(SMALL, {"download": {"source": str(mnist_root)}})
-    document = deep_merge(read_yaml(ROOT / "params.yaml"), changes)
+    more = {"download": {"source": str(mnist_root)}, "report": {"languages": ["en", "uk"]}}
+    document = deep_merge(read_yaml(ROOT / "params.yaml"), deep_merge(SMALL, more))
     params = Config.model_validate(document)
     (root / "params.yaml").write_text(dump_yaml(document))
     with pytest.MonkeyPatch.context() as patch:
