@@ -81,6 +81,8 @@ def foreign_python(error: ModuleNotFoundError) -> str:
 def start_logging() -> None:
     """Show this package's messages, and no other's, on standard output as they are."""
     logger = logging.getLogger(__name__)
+    # A reader that has gone, as in `| head`, is told nothing.
+    logging.raiseExceptions = False
     if not logger.handlers:
         logger.addHandler(logging.StreamHandler(sys.stdout))
         logger.setLevel(logging.INFO)

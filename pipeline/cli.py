@@ -114,7 +114,8 @@ def generate(
         bool, typer.Option("--interpolate", help="from one image to another")
     ] = False,
     count: Annotated[
-        int | None, typer.Option(min=1, help="new images (64), or images of a path (10)")
+        int | None,
+        typer.Option(min=1, max=1_000_000, help="new images (64), or images of a path (10)"),
     ] = None,
     prior: Annotated[
         str | None, typer.Option(help="normal, gmm or two_stage; else the run's best that is here")
@@ -122,7 +123,9 @@ def generate(
     seed: Annotated[
         int, typer.Option(min=0, max=2**32 - 1, help="the same one, the same images")
     ] = 0,
-    steps: Annotated[int | None, typer.Option(min=1, help="evaluations of a flow")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="evaluations of a flow")
+    ] = None,
     out: Annotated[
         str | None, typer.Option(help="NAME.png (a grid), NAME.npz, or a new folder")
     ] = None,

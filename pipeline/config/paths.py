@@ -86,6 +86,10 @@ class Paths:
     def samples(self, run: str) -> Path:
         return self.root / "reports" / "samples" / run
 
+    def drawn_from(self, run: str) -> Path:
+        """Which weights drew the samples."""
+        return self.samples(run) / "drawn_from.json"
+
     def metrics(self, run: str) -> Path:
         return self.root / "reports" / "metrics" / f"{run}.json"
 

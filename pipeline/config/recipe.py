@@ -11,6 +11,7 @@ from pipeline.config.schema import (
     Fraction,
     PositiveFloat,
     PositiveInt,
+    Variance,
 )
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -40,7 +41,7 @@ class ModelConfig(ConfigModel):
         description="of the gaussian likelihood: one variance for all pixel-channels; a covariance "
         "of the channels whose local scale z predicts; or also given the pixels before"
     )
-    fixed_posterior_variance: PositiveFloat | None = Field(
+    fixed_posterior_variance: Variance | None = Field(
         description="one constant in place of the encoder's variances; null: the encoder's"
     )
 
@@ -52,13 +53,13 @@ class LossConfig(ConfigModel):
         description="p(x|z); bernoulli is binary cross-entropy on pixels in [0, 1]; flow is known "
         "by its samples alone and learned by flow matching"
     )
-    decoder_variance: Literal["optimal"] | PositiveFloat = Field(
+    decoder_variance: Literal["optimal"] | Variance = Field(
         description="gaussian only: optimal (sigma-VAE, Rybkin et al. 2021) or a fixed number"
     )
     reduction: Literal["sum", "mean"] = Field(
         description="of the reconstruction over pixel-channels: sum (the ELBO) or mean"
     )
-    beta: float = Field(ge=0, allow_inf_nan=False, description="weight of the KL term")
+    beta: float = Field(ge=0, le=1e6, description="weight of the KL term")
 
 
 class LRSchedulerConfig(ConfigModel):
@@ -105,8 +106,11 @@ class TrainConfig(ConfigModel):
         description="fp32, bf16 (autocast), or auto: bf16 where the device computes in it"
     )
     compile: bool = Field(description="torch.compile; its start costs about half a minute")
-    num_threads: PositiveInt = Field(
-        description="CPU threads of one process; they decide its rounding"
+    num_threads: int = Field(
+        ge=1,
+        le=1024,
+        strict=True,
+        description="CPU threads of one process; they decide its rounding",
     )
     world_size: PositiveInt = Field(
         description="processes of one run, each with its shard of every batch (DDP)"

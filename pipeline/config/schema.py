@@ -11,6 +11,8 @@ PositiveInt = Annotated[int, Field(gt=0, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 # Arithmetic on a grid of runs needs finite numbers; YAML can spell .nan and .inf.
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+# Its square and its logarithm are numbers in 32 bits, too.
+Variance = Annotated[float, Field(ge=1e-12, le=1e12)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 # Distances look at 5 neighbors of each image, a probe at several classes.
 MIN_SET_SIZE = 20

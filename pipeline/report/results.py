@@ -9,7 +9,13 @@ import pandas as pd
 from pipeline.config.grid import Config, RunConfig, deep_merge
 from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
-from pipeline.config.run_record import RunRecord, load_run_record, load_timing
+from pipeline.config.run_record import (
+    RunRecord,
+    load_run_record,
+    load_timing,
+    require_measured,
+    require_samples,
+)
 from pipeline.config.system_info import package_versions, system_summary
 from pipeline.data.images import grid_png, read_grid
 from pipeline.report.image_sets import PRIORS
@@ -154,7 +160,7 @@ def _summary_row(
         "fingerprint": record.fingerprint,
         "mlflow_run_id": run_ids.get(record.fingerprint, "unknown"),
     }
-    metrics = read_json(record.paths.metrics(record.run.name))
+    metrics = require_measured(record.run.name, record.paths)
     if "psnr_db_of_mean" in metrics:
         metrics["psnr_gap_db"] = metrics["psnr_db_of_mean"] - metrics["psnr_db"]
     return cell | identity | metrics | _training_times(record)
@@ -174,6 +180,7 @@ def _training_times(record: RunRecord) -> dict[str, float]:
 
 def _pictures(run: RunConfig, paths: Paths, num_images: int, epochs: int) -> dict[str, np.ndarray]:
     """Read a run's pictures, at most `num_images` a row, and of its snapshots those shown."""
+    require_samples(run.name, paths)
     files = {kind: paths.samples(run.name) / f"{kind}.png" for kind in SAMPLED}
     files["nearest_neighbors"] = paths.nearest_neighbors(run.name)
     files["snapshots"] = paths.model(run.name) / "snapshots.png"

@@ -41,6 +41,8 @@ def load_priors(path: Path, latent_dim: int) -> FittedPriors:
         own = {name: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
         return {name.removeprefix(prefix): tensor.float() for name, tensor in own.items()}
 
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+        raise UserError(f"{path} has values that are no numbers; run `dvc repro` to make it again")
     try:
         gmm = GaussianMixturePrior(**of("gmm"))
         shape = (len(gmm.weights), latent_dim)

@@ -7,7 +7,12 @@ import torch
 from pipeline import UserError
 from pipeline.config.grid import Config, RunConfig
 from pipeline.config.paths import Paths
-from pipeline.config.run_record import load_run_record
+from pipeline.config.run_record import (
+    WEIGHTS,
+    load_run_record,
+    require_samples,
+    weights_sha256,
+)
 from pipeline.data.images import grid_png
 from pipeline.data.loader import load_split
 from pipeline.evaluation.baselines import load_baselines
@@ -30,6 +35,8 @@ def main(run: RunConfig, config: Config, paths: Paths) -> None:
     count = max(config.evaluate.num_feature_images, config.evaluate.num_probe_images)
     train_idx = split[:count]
     device, num_images = get_device(), config.evaluate.num_images
+    require_samples(run.name, paths)
+    of_model = {WEIGHTS: weights_sha256(run.name, paths)}
     samples = read_tensors(paths.samples(run.name) / "samples.safetensors")
     inputs = EvalInputs(
         run=run,
@@ -53,7 +60,7 @@ def main(run: RunConfig, config: Config, paths: Paths) -> None:
     # Write.
     atomic.write_text(paths.latent_stats(run.name), result.latent_stats.to_csv(index=False))
     atomic.write_bytes(paths.nearest_neighbors(run.name), grid_png(pairs.cpu().numpy()))
-    atomic.write_json(paths.metrics(run.name), result.metrics)
+    atomic.write_json(paths.metrics(run.name), of_model | result.metrics)
     log_evaluation(load_run_record(run.name, config.tracking.experiment, paths))
     label, reason = result.metrics["collapse_label"], result.metrics["collapse_reason"]
     logger.info("%s: %s: %s", run.name, label, reason)

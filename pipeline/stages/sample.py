@@ -5,6 +5,7 @@ import torch
 
 from pipeline.config.grid import Config, RunConfig
 from pipeline.config.paths import Paths
+from pipeline.config.run_record import WEIGHTS, weights_sha256
 from pipeline.data.images import grid_png
 from pipeline.data.loader import load_split, to_float
 from pipeline.models.vae import VAE
@@ -25,6 +26,7 @@ def main(run: RunConfig, config: Config, paths: Paths) -> None:
     from safetensors.torch import save
 
     device = get_device()
+    drawn_from = {WEIGHTS: weights_sha256(run.name, paths)}
     model = VAE.from_pretrained(paths.model(run.name)).to(device)
     dataset, train_idx, _ = load_split(config.data, paths)
     count, steps = config.sample.num_interpolations, config.sample.interpolation_steps
@@ -55,6 +57,7 @@ def main(run: RunConfig, config: Config, paths: Paths) -> None:
         tensors = {prior: torch.from_numpy(images) for prior, images in samples.items()}
         atomic.write_bytes(folder / "samples.safetensors", save(tensors))
         atomic.write_bytes(folder / FILE, save(fitted.tensors()))
+        atomic.write_json(folder / paths.drawn_from(run.name).name, drawn_from)
         # Last: what it draws must not change the pictures above.
         test_images = torch.tensor(dataset.test_images[:NUM_IMAGES], device=device)
         explored = explored_codes(model, mu, codes, test_images, generator)

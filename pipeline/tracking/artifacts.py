@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.config.run_record import RunRecord, load_timing
+from pipeline.config.run_record import RunRecord, has_samples, load_measured, load_timing
 from pipeline.data.images import make_grid, read_grid
 from pipeline.report.image_sets import OF_BEST_PRIOR
 from pipeline.storage import dvc_lock
-from pipeline.storage.reading import read_csv, read_json
+from pipeline.storage.reading import read_csv
 from pipeline.tracking.client import (
     get_or_create_run,
     log_metrics,
@@ -53,8 +53,8 @@ def log_artifacts(
     paths, name = record.paths, record.run.name
     history = read_csv(paths.model(name) / "history.csv")
     added = _log_history(client, run_id, record, history)
-    if paths.metrics(name).exists():
-        measured = read_json(paths.metrics(name))
+    # Of another training nothing may stand here.
+    if measured := load_measured(name, paths):
         results = measured | _best_samples(measured) | _total_times(record)
         added += _log_results(client, run_id, results, step=len(history))
     snapshots = read_grid(paths.model(name) / "snapshots.png", record.run.data.image_size)
@@ -62,12 +62,11 @@ def log_artifacts(
     added += log_lock(client, run_id, dvc_lock.of_run(locked, name))
     with tempfile.TemporaryDirectory() as folder:
         curves = _draw_curves(history, name, Path(folder) / "loss_curves.png")
-        pictures = [curves, *sorted(paths.samples(name).glob("*.png"))]
-        artifacts = {
-            "model": sorted(paths.model(name).iterdir()),
-            "pictures": [*pictures, *_existing(paths.nearest_neighbors(name))],
-            "latent_stats": _existing(paths.latent_stats(name)),
-        }
+        drawn = sorted(paths.samples(name).glob("*.png")) if has_samples(name, paths) else []
+        artifacts = {"model": sorted(paths.model(name).iterdir()), "pictures": [curves, *drawn]}
+        if measured:
+            artifacts["pictures"] += _existing(paths.nearest_neighbors(name))
+            artifacts["latent_stats"] = _existing(paths.latent_stats(name))
         for place, files in artifacts.items():
             added += _log_files(client, run_id, place, files, overwrite)
     return added

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline import UserError, first_line
 from pipeline.config.names import model_name
@@ -20,11 +20,12 @@ MAX_NAMED = 5
 
 
 class Training(NamedTuple):
-    """An MLflow run of this project: the run's name, its id there, and its fingerprint."""
+    """An MLflow run of this project: its name, its id there, its fingerprint, what was measured."""
 
     name: str
     run_id: str
     fingerprint: str
+    measured: dict[str, Any]
 
 
 def find_by_id(prefix: str, paths: Paths) -> Training:
@@ -109,4 +110,6 @@ def _training(run: "Run") -> Training:
     fingerprint = run.data.tags.get("fingerprint")
     if fingerprint is None:
         raise UserError(f"MLflow run {run.info.run_id} is no training of this project")
-    return Training(run.info.run_name, run.info.run_id, fingerprint)
+    # What is no number, such as the verdict, is a tag.
+    measured = {**run.data.metrics, **run.data.tags}
+    return Training(run.info.run_name, run.info.run_id, fingerprint, measured)

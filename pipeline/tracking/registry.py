@@ -12,9 +12,8 @@ import numpy as np
 from pipeline.config.grid import Config
 from pipeline.config.names import model_name
 from pipeline.config.paths import Paths
-from pipeline.config.run_record import RunRecord
+from pipeline.config.run_record import RunRecord, load_measured
 from pipeline.report.metrics import greater_is_better
-from pipeline.storage.reading import read_json
 from pipeline.tracking.model_card import NOTE, input_size, model_card
 from pipeline.tracking.store import store_uri
 
@@ -177,10 +176,9 @@ def find_best(
     """Find the run whose value of a metric `choose` chooses, of those that did not collapse."""
     values = {}
     for name in names:
-        if paths.metrics(name).exists():
-            metrics = read_json(paths.metrics(name))
-            if metric in metrics and not metrics["is_collapsed"]:
-                values[name] = metrics[metric]
+        metrics = load_measured(name, paths)
+        if metric in metrics and not metrics["is_collapsed"]:
+            values[name] = metrics[metric]
     if not values:
         return None
     name = choose(values, key=lambda name: values[name])

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from pipeline import UserError, first_line
 from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
-from pipeline.config.run_record import load_run_record
+from pipeline.config.run_record import load_measured, load_run_record
 from pipeline.storage import dvc_lock
-from pipeline.storage.reading import read_json
 from pipeline.tracking.artifacts import log_artifacts
 from pipeline.tracking.client import (
     get_or_create_run,
@@ -92,7 +91,9 @@ def _drift_of(name: str, config: Config, paths: Paths, known: "list[Run]") -> st
         return f"{name} has 0 runs in MLflow"
     run = preferred(same)
     shown = {**run.data.metrics, **run.data.tags}
-    expected = read_json(paths.metrics(name))
+    expected = load_measured(name, paths)
+    if not expected:
+        return f"{name} is trained, and its model was not measured"
     other = [key for key, value in expected.items() if shown.get(key) != value]
     if not other and run.info.status == "FINISHED":
         return None

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from pipeline import UserError
 from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
+from pipeline.config.run_record import has_samples, load_measured
 from pipeline.models.vae import METADATA, VAE
 from pipeline.sampling.fitted import FILE
 from pipeline.storage.reading import read_json
@@ -52,7 +53,7 @@ def find_workspace(name: str, paths: Paths) -> Paths:
         folder.name: workspace
         for workspace in reversed(_workspaces(paths))
         for folder in sorted((workspace.root / "models").glob("*"))
-        if folder.is_dir() and folder != workspace.baselines
+        if (folder / METADATA).is_file()
     }
     if name not in workspaces:
         known = ", ".join(sorted(workspaces)) or "none yet"
@@ -70,10 +71,10 @@ def _workspaces(paths: Paths) -> list[Paths]:
 
 
 def _of_workspace(name: str, workspace: Paths) -> TrainedModel:
-    folder, metrics = workspace.model(name), workspace.metrics(name)
-    measured = read_json(metrics) if metrics.exists() else {}
-    priors = workspace.samples(name) / FILE
-    return TrainedModel(VAE.from_pretrained(folder), name, str(folder), priors, measured)
+    folder, vae = workspace.model(name), VAE.from_pretrained(workspace.model(name))
+    # Priors of another training's codes would be silently wrong.
+    priors = workspace.samples(name) / FILE if has_samples(name, workspace) else None
+    return TrainedModel(vae, name, str(folder), priors, load_measured(name, workspace))
 
 
 def _of_mlflow(query: str, paths: Paths) -> TrainedModel:
@@ -100,7 +101,7 @@ def _of_mlflow(query: str, paths: Paths) -> TrainedModel:
                 f"MLflow run {training.run_id} ({name}) has no whole model: `python -m pipeline "
                 "sync` in the folder where it was trained adds what is missing"
             ) from None
-    return TrainedModel(vae, name, f"MLflow run {training.run_id}", None, {})
+    return TrainedModel(vae, name, f"MLflow run {training.run_id}", None, training.measured)
 
 
 def _published(paths: Paths) -> TrainedModel:

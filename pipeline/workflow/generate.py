@@ -53,6 +53,8 @@ class Request:
             raise UserError(f"say what to do with {self.images[0]}: --reconstruct or --interpolate")
         if is_path and len(self.images) != 2:
             raise UserError(f"--interpolate takes two images; there are {len(self.images)}")
+        if is_path and self.count == 1:
+            raise UserError("--count is 1; a path has two ends, hence at least 2 images")
         if not is_new and not self.images:
             raise UserError("--reconstruct takes images, one or more")
         if self.count and not is_new and not is_path:

@@ -1,8 +1,10 @@
 """A trained model made small enough for git: published/, for people who have only cloned."""
 
+import logging
 from pathlib import Path
 
 from pipeline.config.paths import Paths
+from pipeline.config.run_record import require_measured, require_samples
 from pipeline.models.vae import METADATA, VAE
 from pipeline.sampling.fitted import FILE, load_priors
 from pipeline.storage import atomic
@@ -11,6 +13,7 @@ from pipeline.workflow.find_model import find_workspace
 
 # Of model.json: which training it was. The checksum is of other bytes.
 IDENTITY = ("fingerprint", "dataset_sha256", "run")
+logger = logging.getLogger(__name__)
 
 
 def publish(name: str, paths: Paths) -> Path:
@@ -25,7 +28,12 @@ def publish(name: str, paths: Paths) -> Path:
     model = VAE.from_pretrained(workspace.model(name))
     described = read_json(workspace.model(name) / METADATA)
     metadata = {key: described[key] for key in IDENTITY}
-    metadata["metrics"] = read_json(workspace.metrics(name))
+    metadata["metrics"] = measured = require_measured(name, workspace)
+    require_samples(name, workspace)
+    if measured["is_collapsed"]:
+        logger.warning(
+            "%s is %s: %s", name, measured["collapse_label"], measured["collapse_reason"]
+        )
     priors = load_priors(workspace.samples(name) / FILE, model.latent_dim).tensors()
     with atomic.folder(paths.published) as folder:
         model.bfloat16().save_pretrained(folder, metadata)

@@ -140,4 +140,5 @@ def sync_mlflow(config: Config, paths: Paths) -> None:
             "%s; the files are complete, and `python -m pipeline sync` tries again", error
         )
         return
-    logger.info("MLflow shows this study; champion: %s", champion or "none, no run qualifies")
+    none = "no run of params.yaml qualifies; what the registry has stays"
+    logger.info("MLflow shows this study; champion: %s", champion or none)

@@ -29,16 +29,20 @@ class Generated(NamedTuple):
 
 def is_folder(out: str) -> bool:
     """Say whether `out` names a folder: a name without a suffix, or what is one already."""
-    return out.endswith("/") or not Path(out).suffix or Path(out).is_dir()
+    return out.endswith("/") or not Path(out).suffix or Path(out).expanduser().is_dir()
 
 
 def require_writable(out: str) -> None:
     """Raise UserError unless images can go to `out`: before they are made."""
-    path = Path(out)
+    path = Path(out).expanduser()
+    if path.is_symlink():
+        raise UserError(f"{path} is a link; name a new file or folder with --out")
+    if is_folder(out) and path.resolve() == Path.cwd():
+        raise UserError("--out is the current folder; name a new one in it")
     if is_folder(out):
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise UserError(f"{path} exists and is not empty; name a new folder with --out")
-    elif path.suffix not in (".png", ".npz"):
+    elif path.suffix.lower() not in (".png", ".npz"):
         raise UserError(
             f"--out is {out}; allowed: NAME.png (one grid), NAME.npz (arrays), or a folder's name "
             "without a suffix (a PNG for each image)"
@@ -51,10 +55,10 @@ def write_images(generated: Generated, out: str) -> str:
     Raises UserError rather than to write over another file or into a folder that has any.
     """
     require_writable(out)
-    path = Path(out)
+    path = Path(out).expanduser()
     if is_folder(out):
         return f"{path}/, {_write_folder(generated, path)} files"
-    content = grid_png(grid(generated)) if path.suffix == ".png" else _npz(generated)
+    content = grid_png(grid(generated)) if path.suffix.lower() == ".png" else _npz(generated)
     if path.exists():
         if path.read_bytes() != content:
             raise UserError(f"{path} exists and has other content; name another file with --out")
