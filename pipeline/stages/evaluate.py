@@ -31,11 +31,11 @@ logger = logging.getLogger(__name__)
 @torch.inference_mode()
 def main(run: RunConfig, config: Config, paths: Paths) -> None:
     # Read.
+    require_samples(run.name, paths)
     dataset, split, _ = load_split(config.data, paths)
     count = max(config.evaluate.num_feature_images, config.evaluate.num_probe_images)
     train_idx = split[:count]
     device, num_images = get_device(), config.evaluate.num_images
-    require_samples(run.name, paths)
     of_model = {WEIGHTS: weights_sha256(run.name, paths)}
     samples = read_tensors(paths.samples(run.name) / "samples.safetensors")
     inputs = EvalInputs(

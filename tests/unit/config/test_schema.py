@@ -66,7 +66,7 @@ BAD = [
     ({"data__train_size": 48_000}, ["train_size is 48000", "1 to 45000"]),
     (
         {"loss__decoder_variance": -1.0},
-        ["loss.decoder_variance", "'optimal' or greater than 0", "-1.0"],
+        ["loss.decoder_variance", "'optimal' or greater than or equal to", "-1.0"],
     ),
     ({"train": 3}, ["train: should be a section", "3"]),
     (
