@@ -52,6 +52,11 @@ def field_rows(
     return rows
 
 
+def bound(value: float) -> str:
+    """Write a bound; of very small and large ones the power of ten."""
+    return number(value) if value == 0 or 1e-3 < abs(value) < 1e10 else f"{value:g}"
+
+
 def resolve(field: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     """Look up the definition that a field refers to."""
     return schema["$defs"][field["$ref"].rsplit("/", 1)[-1]]
@@ -66,7 +71,7 @@ def allowed(field: dict[str, Any]) -> str:
     if "enum" in field:
         return ", ".join(f"`{value}`" for value in field["enum"])
     kind = field.get("type", "anything")
-    bounds = [f"{sign} {number(field[key])}" for key, sign in BOUNDS.items() if key in field]
+    bounds = [f"{sign} {bound(field[key])}" for key, sign in BOUNDS.items() if key in field]
     if kind == "array":
         return "; ".join([f"list of {allowed(field['items'])}", *bounds])
     if kind == "boolean":

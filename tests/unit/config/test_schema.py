@@ -68,6 +68,10 @@ BAD = [
         {"loss__decoder_variance": -1.0},
         ["loss.decoder_variance", "'optimal' or greater than or equal to", "-1.0"],
     ),
+    ({"loss__decoder_variance": 1e300}, ["loss.decoder_variance", "1e+300"]),
+    ({"loss__beta": 1e300}, ["loss.beta", "1e+300"]),
+    ({"model__fixed_posterior_variance": 1e-300}, ["fixed_posterior_variance", "1e-300"]),
+    ({"train__num_threads": 100_000}, ["train.num_threads", "1024", "100000"]),
     ({"train": 3}, ["train: should be a section", "3"]),
     (
         {"variants__pca_refined": {"train": {"epoch": 1}}},

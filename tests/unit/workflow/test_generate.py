@@ -12,12 +12,15 @@ import pytest
 import torch
 from conftest import ROOT
 from PIL import Image
+from safetensors.torch import load, save
 
 from pipeline import UserError
 from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
 from pipeline.data.images import read_grid, to_uint8
 from pipeline.models.vae import VAE
+from pipeline.tracking.client import get_client, search_training_runs
+from pipeline.tracking.sync import sync
 from pipeline.workflow.generate import Request, generate
 from pipeline.workflow.publish import publish
 
@@ -125,6 +128,31 @@ def test_images_of_a_collapsed_run_come_with_a_word(
     assert (f"{RUN} is collapsed" in caplog.text) == (label == "collapsed")
 
 
+def test_a_collapsed_run_of_mlflow_comes_with_the_same_word(
+    study: tuple[Config, Paths], home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    params, paths = study
+    described = json.loads(paths.metrics(RUN).read_text()) | {"collapse_label": "collapsed"}
+    paths.metrics(RUN).write_text(json.dumps(described))
+    sync(params, paths)
+    (run_id,) = [
+        run.info.run_id
+        for run in search_training_runs(get_client(paths), params.tracking.experiment)
+        if run.info.run_name == RUN
+    ]
+    paths.model(RUN).rename(paths.root / "away")
+    generate(Request(run_id, count=1), paths)
+    assert f"{RUN} is collapsed" in caplog.text
+
+
+def test_priors_of_no_numbers_are_one_line(study: tuple[Config, Paths], home: Path) -> None:
+    _, paths = study
+    path = paths.samples(RUN) / "priors.safetensors"
+    tensors = load(path.read_bytes())
+    path.write_bytes(save({name: tensor * torch.nan for name, tensor in tensors.items()}))
+    assert "values that are no numbers" in refused(paths, prior="gmm")
+
+
 def test_nothing_is_written_over(study: tuple[Config, Paths], home: Path) -> None:
     _, paths = study
     options = {"count": 2, "prior": "normal", "out": "a.png"}
@@ -139,6 +167,11 @@ def test_nothing_is_written_over(study: tuple[Config, Paths], home: Path) -> Non
         refused(paths, **options | {"out": out})
     assert Path("mine/notes.txt").read_text() == "mine"
     assert sorted(path.name for path in home.iterdir()) == ["a.png", "mine"]
+    Path("link").symlink_to("mine")
+    assert "link is a link" in refused(paths, **options | {"out": "link"})
+    Path("link").unlink()
+    generate(Request(RUN, **options | {"out": "b.PNG"}), paths)
+    assert Path("b.PNG").read_bytes() == before
     Path("empty").mkdir()
     generate(Request(RUN, **options | {"out": "empty"}), paths)
     assert len(list(Path("empty").iterdir())) == 2
@@ -223,7 +256,10 @@ def test_images_that_cannot_be_read_are_named(study: tuple[Config, Paths], home:
         ({"what": "reconstructions", "images": ("a.png",), "count": 3}, "--count"),
         ({"what": "reconstructions", "images": ("a.png",), "prior": "gmm"}, "--prior"),
         ({"steps": 5}, f"--steps is of a flow, and the decoder of {RUN} is none"),
+        ({"what": "interpolation", "images": ("a.png", "b.png"), "count": 1}, "at least 2 images"),
         ({"out": "a.gif"}, "allowed: NAME.png"),
+        ({"out": "."}, "--out is the current folder"),
+        ({"out": "./"}, "--out is the current folder"),
         ({"run": "nobody-2-0"}, f"there are: original-2-0, {RUN}"),
         ({"run": "../models/original-2-0"}, "there is no trained run"),
         ({"run": "baselines"}, "there is no trained run"),
