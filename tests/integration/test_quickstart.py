@@ -20,7 +20,7 @@ from pipeline.config.paths import Paths
 from pipeline.data.dataset import Dataset, save_dataset
 from pipeline.data.images import read_grid
 from pipeline.stages import sample, train
-from pipeline.storage.yaml_io import read_yaml
+from pipeline.storage.yaml_io import dump_yaml, read_yaml
 
 NOTEBOOK = ROOT / "notebooks" / "quickstart.ipynb"
 ABSENT = ("dvc", "mlflow", "distributed")
@@ -106,7 +106,7 @@ def two_runs(
     }
     document = deep_merge(read_yaml(ROOT / "params.yaml"), deep_merge(SMALL, changes))
     config, paths = Config.model_validate(document), Paths(root)
-    shutil.copy(ROOT / "params.yaml", root)
+    paths.params.write_text(dump_yaml(document))
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.delenv("DVC_ROOT", raising=False)
