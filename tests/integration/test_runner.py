@@ -55,8 +55,9 @@ def test_side_by_side_is_serial_byte_for_byte_and_trains_nothing_twice(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "pipeline")
-    _, serial = trained
-    parallel = workspace(tmp_path / "parallel", mnist_root, {})
+    serial_config, serial = trained
+    both = {"report": {"languages": serial_config.report.languages}}
+    parallel = workspace(tmp_path / "parallel", mnist_root, both)
     config = load_config(parallel.params)
     assert set(states(parallel).values()) == {"stale"}
     assert runner.repro(parallel, jobs=2, scheduler=None) == {}
