@@ -11,7 +11,8 @@ from benchmarks.processes import ROOT, ROUNDS, plain_study, run_stages, seconds
 from benchmarks.results import Row, value_rows
 from benchmarks.speed import ALL_CORES, CORES
 from pipeline.stages.__main__ import RUN_STAGES, SIZE_STAGES, STUDY_STAGES
-from pipeline.workflow.workspace import create_workspace, preset_changes
+from pipeline.workflow.presets import preset_changes
+from pipeline.workflow.workspace import create_workspace
 
 # A DVC repository of its own, without git and without a word to anybody.
 DVC_CONFIG = "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n"

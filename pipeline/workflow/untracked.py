@@ -1,8 +1,9 @@
 """The whole study by its stages alone, where DVC and MLflow are not installed.
 
 `python -m pipeline.workflow.untracked --jobs N`: every stage in its order, independent runs side by
-side. The files are those of `dvc repro`; in a clone that has DVC, `dvc commit` takes them over and
-`python -m pipeline sync` tells MLflow.
+side; with `--preset generation` the study of that preset, in .generation/. The files are those of
+`dvc repro`; in a clone that has DVC, `dvc commit` takes them over and `python -m pipeline sync`
+tells MLflow.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import UserError, command_line
@@ -83,13 +85,26 @@ def main() -> None:
     """Run the study of the current folder; a person's mistake becomes one clear line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
-    jobs = parser.parse_args().jobs
+    parser.add_argument("--preset", help="demo, ablation or generation; else params.yaml as it is")
+    asked = parser.parse_args()
     with command_line():
-        from pipeline.config.paths import Paths
-
-        if jobs < 1:
+        if asked.jobs < 1:
             raise UserError("--jobs is at least 1")
-        run_study(Paths(), jobs)
+        run_study(workspace(asked.preset), asked.jobs)
+
+
+def workspace(preset: str | None) -> Paths:
+    """Return the current folder, or that of a preset, laid out; UserError if there is no such."""
+    from pipeline.config.paths import Paths
+    from pipeline.workflow.presets import NAMES, lay_out, preset_changes
+
+    if preset is None:
+        return Paths()
+    if preset not in NAMES:
+        raise UserError(f"there is no preset {preset}; allowed: {', '.join(NAMES)}")
+    root, folder = Path().resolve(), Path(f".{preset}")
+    lay_out(root, root / folder, preset_changes(root / "params.yaml", preset))
+    return Paths(folder)
 
 
 if __name__ == "__main__":

@@ -9,17 +9,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.grid import deep_merge
-from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
 from pipeline.storage import atomic
-from pipeline.storage.yaml_io import dump_yaml, read_yaml
+from pipeline.storage.yaml_io import read_yaml
 from pipeline.tracking.store import store_uri
 from pipeline.workflow.dvc_command import run_dvc
+from pipeline.workflow.presets import lay_out, preset_changes
 from pipeline.workflow.repository import require_clone
 from pipeline.workflow.runner import repro, require_success
 
-PRESETS = Path(__file__).parent.parent / "presets"
 # The cache is the study's: what both have in common, the dataset above all, is stored once.
 DVC_CONFIG = """[core]
     no_scm = true
@@ -42,12 +40,6 @@ def run_preset(root: Path, name: str) -> Paths:
     return paths
 
 
-def preset_changes(params: Path, name: str) -> dict[str, Any]:
-    """Return what a preset changes of params.yaml, its experiment named after the study's."""
-    experiment = f"{load_config(params).tracking.experiment}-{name}"
-    return {**read_yaml(PRESETS / f"{name}.yaml"), "tracking": {"experiment": experiment}}
-
-
 def publish_report(study: Paths, folder: Path) -> None:
     """Copy what the report stage made, and dvc.lock, which says of what, to be committed."""
     outs = read_yaml(study.root / "dvc.yaml")["stages"]["report"]["outs"]
@@ -63,12 +55,5 @@ def create_workspace(root: Path, workspace: Path, changes: dict[str, Any], dvc_c
     workspace.mkdir(exist_ok=True)
     if not (workspace / ".dvc").exists():
         run_dvc(workspace, "init", "--no-scm", "--quiet")
-    code = workspace / "pipeline"
-    if not code.is_symlink():
-        code.symlink_to(os.path.relpath(root / "pipeline", workspace))
-    for name in (".dvcignore", "dvc.yaml"):
-        shutil.copyfile(root / name, workspace / name)
     atomic.write_text(workspace / ".dvc" / "config", dvc_config)
-    merged = deep_merge(read_yaml(root / "params.yaml"), changes)
-    atomic.write_text(workspace / "params.yaml", dump_yaml(merged))
-    load_config(workspace / "params.yaml")
+    lay_out(root, workspace, changes)
