@@ -63,14 +63,12 @@ def without_doubles(lock: Path, text: str) -> bool:
     lenient = YAML(typ="safe", pure=True)
     lenient.allow_duplicate_keys = True
     try:
-        stages = lenient.load(text)["stages"]
-        whole = dvc_lock.text(stages)
-        read_entries = _entries(lock, whole)
-    except (YAMLError, UserError, TypeError, KeyError, AttributeError, ValueError):
+        document = lenient.load(text)
+    except (YAMLError, ValueError, TypeError, KeyError, AttributeError):
         return False
-    if not is_readable(parse_yaml(whole, lock)):
+    if not is_readable(document):
         return False
-    dvc_lock.write(lock, read_entries)
+    dvc_lock.write(lock, document["stages"])
     logger.warning(
         "%s had stages twice, as a git merge of two branches leaves it: of each the first entry "
         "stays, and what does not fit params.yaml is made again or taken from the run cache",
