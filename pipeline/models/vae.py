@@ -120,19 +120,11 @@ class VAE(nn.Module):
         )
 
     def encode(self, images: Tensor) -> Posterior:
-        """Encode images [B, C, H, W] in [0, 1] to q(z|x). ValueError for those of another shape."""
-        if tuple(images.shape[1:]) != self.image_shape:
-            found = tuple(images.shape[1:])
-            raise ValueError(f"images [B, C, H, W] have [C, H, W] {self.image_shape}, not {found}")
+        """Encode images [B, C, H, W] in [0, 1] to q(z|x)."""
         return self.encoder(images)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Decode z [B, latent_dim] to the parameters of p(x|z) [B, C, H, W]: logits or means.
-
-        Raises ValueError for a flow, whose p(x|z) has none.
-        """
-        if isinstance(self.decoder, FlowDecoder):
-            raise ValueError("a flow has no parameters: see to_images and decoder.mean")
+        """Decode z [B, latent_dim] to the parameters of p(x|z) [B, C, H, W]: logits or means."""
         return self.decoder(z)
 
     def to_images(self, z: Tensor, noise: Tensor | None, num_steps: int | None = None) -> Tensor:
@@ -144,8 +136,7 @@ class VAE(nn.Module):
         if isinstance(self.decoder, FlowDecoder):
             if noise is None:
                 raise ValueError("a flow turns noise into images; draw_noise draws it")
-            steps = NUM_STEPS if num_steps is None else num_steps
-            return self.decoder.sample(z, noise.to(z.device), steps)
+            return self.decoder.sample(z, noise.to(z.device), num_steps or NUM_STEPS)
         return self.to_pixels(self.decode(z))
 
     @torch.no_grad()

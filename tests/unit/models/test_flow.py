@@ -115,15 +115,3 @@ def test_it_learns_two_kinds_of_images_and_which_code_means_which() -> None:
             assert float(drawn.mean()) == pytest.approx(0.5 + 0.2 * sign, abs=0.1)
             assert float(drawn.std()) == pytest.approx(0.15, abs=0.04)
             assert float(decoder.mean(z, noise).mean()) == pytest.approx(0.5 + 0.2 * sign, abs=0.1)
-
-
-def test_what_a_flow_cannot_do_is_said() -> None:
-    model = flow_vae()
-    z, noise = torch.zeros(2, 5), torch.zeros(2, *model.image_shape)
-    with pytest.raises(ValueError, match=r"to_images and decoder\.mean"):
-        model.decode(z)
-    for steps in (0, -1):
-        with pytest.raises(ValueError, match="at least 1"):
-            model.to_images(z, noise, steps)
-    with pytest.raises(ValueError, match=r"not \(1, 18, 18\)"):
-        model.encode(torch.zeros(2, 1, 18, 18))
