@@ -24,6 +24,8 @@ TOPIC = "vae-lines"
 ERROR, TRACEBACK = "error: ", "Traceback (most recent call last)"
 # How long stages have to end by themselves after Ctrl-C.
 STOP_SECONDS = 30
+# By default Dask samples its own threads a hundred times a second: 5 % of a core that trains.
+CALM = {"distributed.worker.profile.enabled": False, "distributed.admin.tick.interval": "1s"}
 KILLED = "ended without a word, most likely because memory ran out"
 MEMORY = "out of memory beside the others; run fewer at once (--jobs)"
 
@@ -129,9 +131,11 @@ def explain(error: BaseException) -> Failure:
 @contextmanager
 def _threads(count: int) -> Iterator[Any]:
     """Start a scheduler with one worker of `count` threads in this process."""
+    import dask
     from distributed import Client, LocalCluster
 
     with (
+        dask.config.set(CALM),
         LocalCluster(
             n_workers=1,
             threads_per_worker=count,

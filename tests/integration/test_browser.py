@@ -246,7 +246,9 @@ def see_charts(browser: Browser, link: str, runs: list[str]) -> None:
     for axis in ("variant", "latent_dim", "psnr_db", "fd_samples", "test_kl"):
         page.locator("svg text", has_text=re.compile(f"^{axis}$")).first.wait_for()
     for name in runs:
-        assert page.locator(".ag-root").get_by_text(name, exact=True).count() == 1
+        row = page.locator(".ag-root").get_by_text(name, exact=True)
+        row.first.wait_for()
+        assert row.count() == 1
     photograph(page, "mlflow-current")
     page.close()
 

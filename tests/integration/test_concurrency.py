@@ -25,7 +25,7 @@ def committed(tmp_path_factory: pytest.TempPathFactory, mnist_root: Path) -> Pat
     changes = {
         "grid": {"variants": ["pca_refined"]},
         "download": {"source": str(mnist_root)},
-        "train": {"epochs": 30},
+        "train": {"epochs": 15},
     }
     git_study(root, changes)
     assert run(root, "dvc", "repro").wait() == 0
@@ -93,6 +93,7 @@ def test_an_experiment_in_a_temporary_copy_beside_a_repro(clone: Path) -> None:
     )
 
 
+@pytest.mark.long
 def test_a_queued_experiment_has_the_same_numbers_in_dvc_and_in_mlflow(clone: Path) -> None:
     queued = run(
         clone, "dvc", "exp", "run", "--queue", "-S", "train.learning_rate=0.002", "--name", "queued"

@@ -80,7 +80,7 @@ VARIANTS = list(read_yaml(ROOT / "params.yaml")["variants"])
 @pytest.mark.parametrize(
     "variants",
     [
-        pytest.param(["sigma_vae", "pca_refined", "flow"], id="some"),
+        pytest.param(["sigma_vae", "flow"], id="some"),
         pytest.param(VARIANTS, id="all", marks=pytest.mark.long),
     ],
 )

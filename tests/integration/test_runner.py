@@ -121,7 +121,7 @@ def test_ctrl_c_and_kill_end_every_stage_and_the_same_command_goes_on(
     status: int,
 ) -> None:
     # The smaller network must not be done before the other one has begun.
-    long = {"train": {"epochs": 20}, "variants": {"original": {"train": {"epochs": 200}}}}
+    long = {"train": {"epochs": 10}, "variants": {"original": {"train": {"epochs": 100}}}}
     git_study(tmp_path, deep_merge(long, {"download": {"source": str(mnist_root)}}))
     command = [sys.executable, "-m", "pipeline", "repro", "--jobs", "2"]
     first = subprocess.Popen(

@@ -59,8 +59,8 @@ def test_a_pickle_in_place_of_a_file_of_each_kind_is_not_executed(
 ) -> None:
     second = trained[0].runs[1].name
     files = [file for file in files_of(trained[1]) if second not in str(file)]
-    kinds = {(file.parent, file.suffix): file for file in files}
-    assert len(kinds) > 15
+    kinds = {(file.parts[0], file.suffix): file for file in files}
+    assert len(kinds) > 7
     plant_in([*kinds.values()], trained, tmp_path, monkeypatch)
 
 
