@@ -7,16 +7,15 @@ from pathlib import Path
 
 from pipeline.config.grid import RunConfig
 from pipeline.config.sources import source_hashes
-from pipeline.data.dataset import Dataset
 from pipeline.training.device import get_device, resolve_precision
 
 
-def run_fingerprint(run: RunConfig, dataset: Dataset) -> str:
+def run_fingerprint(run: RunConfig, dataset_sha256: str) -> str:
     """Return the identity that training `run` here and now would have."""
     import torch
 
     resolved = resolve_run_precision(run)
-    return fingerprint(resolved, dataset.sha256, get_device().type, torch.__version__)
+    return fingerprint(resolved, dataset_sha256, get_device().type, torch.__version__)
 
 
 def fingerprint(run: RunConfig, dataset_sha256: str, device: str, torch_version: str) -> str:

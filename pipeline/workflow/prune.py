@@ -79,7 +79,8 @@ def stale_checkpoints(config: Config, paths: Paths) -> list[Path]:
     keep: set[str] = set()
     try:
         for run in config.runs:
-            keep.add(run_fingerprint(run, load_dataset(paths.dataset(run.data.dataset))))
+            dataset = load_dataset(paths.dataset(run.data.dataset))
+            keep.add(run_fingerprint(run, dataset.sha256))
             model = paths.model(run.name)
             if model.exists():
                 keep.add(str(read_json(model / "model.json").get("fingerprint")))

@@ -32,7 +32,7 @@ from pipeline.training.device import get_device
 from pipeline.training.distributed import init_distributed
 from pipeline.training.state import TrainState, build_train_state, init_weights_for_run
 from pipeline.training.trainer import EpochResult, TrainData, fit
-from pipeline.workflow.fingerprint import fingerprint, resolve_run_precision, run_fingerprint
+from pipeline.workflow.fingerprint import resolve_run_precision, run_fingerprint
 from pipeline.workflow.progress import on_terminal
 
 logger = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ def setup(run: RunConfig, config: Config, paths: Paths) -> PreparedRun:
     steps = steps_per_epoch(len(data.train_images), run)
     record = RunRecord(
         run=run,
-        fingerprint=run_fingerprint(run, dataset),
+        fingerprint=run_fingerprint(run, dataset.sha256),
         dataset_sha256=dataset.sha256,
         experiment=config.tracking.experiment,
         paths=paths,
@@ -158,9 +158,8 @@ def require_same_run(record: RunRecord) -> None:
     run, config = record.run, load_config(record.paths.params)
     if run.variant in config.variants:
         cell = {"variant": run.variant, "latent_dim": run.latent_dim, "seed": run.seed}
-        listed = resolve_run_precision(RunConfig(**cell, **dict(config.recipe(run.variant))))
-        device = get_device().type
-        found = fingerprint(listed, record.dataset_sha256, device, torch.__version__)
+        listed = RunConfig(**cell, **dict(config.recipe(run.variant)))
+        found = run_fingerprint(listed, record.dataset_sha256)
     else:
         found = None
     if found != record.fingerprint:

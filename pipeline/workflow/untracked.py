@@ -62,7 +62,7 @@ def stages_of(run: RunConfig, paths: Paths) -> list[Stage]:
     from pipeline.workflow.train_run import is_saved
 
     dataset = load_dataset(paths.dataset(run.data.dataset))
-    fingerprint = run_fingerprint(run, dataset)
+    fingerprint = run_fingerprint(run, dataset.sha256)
     stages = RUN_STAGES[1:] if is_saved(paths, run.name, fingerprint) else RUN_STAGES
     return [(stage, run.name) for stage in stages]
 
