@@ -186,6 +186,7 @@ def test_a_store_that_is_away_costs_the_links_alone(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_locked_store_costs_the_links_alone(
     record: RunRecord, caplog: pytest.LogCaptureFixture
 ) -> None:
