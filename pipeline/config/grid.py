@@ -120,6 +120,13 @@ class Config(ConfigModel):
                     f"grid.variants names {name!r}, which `variants` does not define; "
                     f"allowed: {known}"
                 )
+            data = self.variants[name].get("data")
+            dataset = data.get("dataset") if isinstance(data, dict) else None
+            if dataset not in (None, self.data.dataset):
+                raise ValueError(
+                    f"variants.{name}.data.dataset is {dataset!r}; a study has one dataset, "
+                    f"data.dataset: {self.data.dataset!r}"
+                )
         if (baseline := self.report.baseline) not in (None, *self.grid.variants):
             allowed = ", ".join(["null", *self.grid.variants])
             raise ValueError(

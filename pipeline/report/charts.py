@@ -14,7 +14,14 @@ from pipeline.report.i18n import ENGLISH, Message, Translator, _
 from pipeline.report.image_sets import IMAGE_SETS
 from pipeline.report.metrics import REGISTRY
 from pipeline.report.results import StudyResults
-from pipeline.report.rivals import GAUSSIAN, RIVAL_SETS, TRAINING_IMAGES, rival_values
+from pipeline.report.rivals import (
+    GAUSSIAN,
+    RIVAL_SETS,
+    TRAINING_IMAGES,
+    pca_psnr,
+    ppca_bits,
+    rival_values,
+)
 
 
 def overview(study: StudyResults, translator: Translator) -> Chart:
@@ -62,13 +69,13 @@ def generation_charts(study: StudyResults, translator: Translator) -> Iterator[C
 
 def psnr_by_size(study: StudyResults, translator: Translator) -> Chart:
     """Draw PSNR against latent size, with PCA and the mean image."""
-    errors = study.baselines["pca_mse"]
     sizes = sorted(study.params.grid.latent_dims)
-    pca = pd.Series({size: psnr(max(errors[size], 1e-12)) for size in sizes})
+    pca = pd.Series({size: pca_psnr(study.baselines, size) for size in sizes})
+    mean_image = psnr(study.baselines["pca_mse"][0])
     curves = [
         *metric_curves(study.summary, "psnr_db"),
         reference(_("PCA of that size"), pca, translator, line=1),
-        reference(_("mean image"), level(sizes, psnr(errors[0])), translator, line=2),
+        reference(_("mean image"), level(sizes, mean_image), translator, line=2),
     ]
     alt = _("PSNR against latent size, with PCA and the mean image")
     return _size_chart("psnr", alt, curves, "psnr_db", translator)
@@ -89,8 +96,7 @@ def likelihood_by_size(study: StudyResults, translator: Translator) -> Chart:
     """Draw bits per dimension against latent size, with what needs no training."""
     sizes = sorted(study.params.grid.latent_dims)
     curves = list(metric_curves(study.summary, "bits_per_dim"))
-    bits = study.baselines["ppca_bits_per_dim"]
-    ppca = pd.Series({size: bits[size] for size in sizes})
+    ppca = pd.Series({size: ppca_bits(study.baselines, size) for size in sizes})
     curves.append(reference(_("probabilistic PCA of that size"), ppca, translator, line=1))
     gaussian = study.baselines.get("gaussian_bits_per_dim")
     if gaussian is not None:

@@ -168,10 +168,11 @@ def same_as_mean_image(collapsed: pd.DataFrame) -> list[Message]:
         )
     else:
         compared = _(
-            "Its training loss ({losses}) equals the cost of predicting the mean augmented image "
-            "for every input ({level:.4f} nats per pixel-channel) within {difference:z.4f}: the "
-            "models output one and the same image, and explain {explained} % of the information.",
-            losses=ranged(scored["train_loss"], 4),
+            "Its training reconstruction ({losses}) equals the cost of predicting the mean "
+            "augmented image for every input ({level:.4f} nats per pixel-channel) within "
+            "{difference:z.4f}: the models output one and the same image, and explain {explained} "
+            "% of the information.",
+            losses=ranged(scored["train_reconstruction_per_dim"], 4),
             difference=difference,
             level=level.iloc[0],
             explained=ranged(100 * scored["train_explained_information"], 1),

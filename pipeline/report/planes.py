@@ -11,7 +11,14 @@ from pipeline.report.figures import COLORS, MARKERS, Axis, Points, plane
 from pipeline.report.generation import with_best_prior
 from pipeline.report.i18n import Translator, _
 from pipeline.report.results import StudyResults
-from pipeline.report.rivals import GAUSSIAN, MEAN_IMAGE, PCA, TRAINING_IMAGES, rival_values
+from pipeline.report.rivals import (
+    GAUSSIAN,
+    MEAN_IMAGE,
+    PCA,
+    TRAINING_IMAGES,
+    pca_psnr,
+    rival_values,
+)
 
 PCA_OF_THAT_SIZE = _("PCA of that size")
 KL = _("KL, nats/image")
@@ -42,14 +49,14 @@ def perception_distortion(study: StudyResults, translator: Translator) -> Chart:
     """Put the distance of reconstructions against their PSNR, with PCA's and the floor."""
     say = translator.translate
     points = list(run_points(study.summary, "psnr_db", "fd_reconstruction", translator))
-    errors, sizes = study.baselines["pca_mse"], study.params.grid.latent_dims
+    sizes = study.params.grid.latent_dims
     distances = {
         size: distance
         for size, distance in rival_values(study.baselines, "fd_pca", sizes)
         if size is not None
     }
     if distances:
-        faithful = pd.Series({size: psnr(max(errors[size], 1e-12)) for size in distances})
+        faithful = pd.Series({size: pca_psnr(study.baselines, size) for size in distances})
         names = [str(size) for size in distances]
         points.append(Points(say(PCA), faithful, pd.Series(distances), "black", "_", names))
     title = say(_("Perception and distortion of reconstructions"))

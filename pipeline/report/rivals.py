@@ -51,6 +51,18 @@ def rival_rows(baselines: dict[str, Any], sizes: list[int]) -> pd.DataFrame:
     return pd.DataFrame([*rows, {"variant": TRAINING_IMAGES} | real])
 
 
+def pca_psnr(baselines: dict[str, Any], size: int) -> float:
+    """Return PCA's PSNR, dB; of more dimensions than images have pixels, that of as many."""
+    errors = baselines["pca_mse"]
+    return psnr(max(errors[min(size, len(errors) - 1)], 1e-12))
+
+
+def ppca_bits(baselines: dict[str, Any], size: int) -> float:
+    """Return probabilistic PCA's bits/dim; of more dimensions than it can have, of the most."""
+    bits = baselines["ppca_bits_per_dim"]
+    return bits[min(size, len(bits) - 1)]
+
+
 def rival_values(
     baselines: dict[str, Any], key: str, sizes: list[int]
 ) -> Iterator[tuple[int | None, float]]:

@@ -23,7 +23,23 @@ def entries(lock: Path) -> Entries:
             f"{lock}: a git merge left it in conflict; `python -m pipeline repro` unites both "
             "sides' entries, and `git add dvc.lock` ends the conflict"
         )
-    return dict(read_yaml(lock).get("stages") or {})
+    known = read_yaml(lock).get("stages") or {}
+    if not isinstance(known, dict) or not all(map(is_whole, known.values())):
+        raise UserError(f"{lock} is torn; `python -m pipeline repro` writes it anew")
+    return known
+
+
+def is_whole(entry: object) -> bool:
+    """Tell whether it is a stage's entry: a command, and an MD5 by path of what it lists."""
+    return (
+        isinstance(entry, dict)
+        and "cmd" in entry
+        and all(
+            isinstance(listed, list)
+            and all(isinstance(file, dict) and {"path", "md5"} <= file.keys() for file in listed)
+            for listed in (entry.get("deps", []), entry.get("outs", []))
+        )
+    )
 
 
 def outs(entry: dict[str, Any]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import logging
 import socket
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,14 @@ def preferred(runs: "list[MlflowRun]") -> "MlflowRun":
         return run.data.tags.get(DESCRIPTION) == COMPLETE, run.info.start_time
 
     return max(runs, key=rank)
+
+
+def by_fingerprint(runs: "list[MlflowRun]") -> "dict[str, MlflowRun]":
+    """Return the preferred run of each training."""
+    same: dict[str, list[MlflowRun]] = defaultdict(list)
+    for run in runs:
+        same[run.data.tags["fingerprint"]].append(run)
+    return {fingerprint: preferred(several) for fingerprint, several in same.items()}
 
 
 def search_training_runs(client: "MlflowClient", experiment: str) -> "list[MlflowRun]":

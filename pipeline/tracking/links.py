@@ -2,7 +2,6 @@
 
 import logging
 import os
-from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
@@ -11,7 +10,7 @@ from pipeline.config.grid import Config
 from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
 from pipeline.config.run_record import load_run_record
-from pipeline.tracking.client import preferred, search_training_runs
+from pipeline.tracking.client import by_fingerprint, search_training_runs
 from pipeline.tracking.store import get_client, store_uri
 from pipeline.tracking.sync import tag_current
 from pipeline.tracking.views import CURRENT, TRAININGS, save_views
@@ -81,15 +80,11 @@ def study_links(client: "MlflowClient", config: Config, paths: Paths, address: s
 
 def current_run_ids(config: Config, paths: Paths, runs: "list[Run]") -> set[str]:
     """Return which of `runs` are those that params.yaml lists and the workspace holds."""
-    same = defaultdict(list)
-    for run in runs:
-        same[run.data.tags["fingerprint"]].append(run)
+    known = by_fingerprint(runs)
     listed = [run.name for run in config.runs if (paths.model(run.name) / "model.json").exists()]
     records = [load_run_record(name, config.tracking.experiment, paths) for name in listed]
     return {
-        preferred(same[record.fingerprint]).info.run_id
-        for record in records
-        if record.fingerprint in same
+        known[record.fingerprint].info.run_id for record in records if record.fingerprint in known
     }
 
 

@@ -9,9 +9,9 @@ from pipeline.config.run_record import load_measured, load_run_record
 from pipeline.storage import dvc_lock
 from pipeline.tracking.artifacts import log_artifacts
 from pipeline.tracking.client import (
+    by_fingerprint,
     get_or_create_run,
     may_be_running,
-    preferred,
     search_training_runs,
 )
 from pipeline.tracking.registry import log_model, promote_champion
@@ -80,16 +80,15 @@ def find_drift(config: Config, paths: Paths) -> list[str]:
     # The tracker's own errors are many; none of them is the report's.
     except Exception as error:
         return [f"MLflow cannot be asked: {first_line(error)[:200]}"]
-    drift = [_drift_of(run.name, config, paths, known) for run in config.runs]
+    trained = by_fingerprint(known)
+    drift = [_drift_of(run.name, config, paths, trained) for run in config.runs]
     return [line for line in drift if line]
 
 
-def _drift_of(name: str, config: Config, paths: Paths, known: "list[Run]") -> str | None:
-    fingerprint = load_run_record(name, config.tracking.experiment, paths).fingerprint
-    same = [run for run in known if run.data.tags.get("fingerprint") == fingerprint]
-    if not same:
+def _drift_of(name: str, config: Config, paths: Paths, known: "dict[str, Run]") -> str | None:
+    run = known.get(load_run_record(name, config.tracking.experiment, paths).fingerprint)
+    if run is None:
         return f"{name} has 0 runs in MLflow"
-    run = preferred(same)
     shown = {**run.data.metrics, **run.data.tags}
     expected = load_measured(name, paths)
     if not expected:
@@ -108,7 +107,8 @@ def run_ids(config: Config, paths: Paths) -> dict[str, str]:
     # What is wrong, `find_drift` says.
     except Exception:
         return {}
-    return {run.data.tags["fingerprint"]: run.info.run_id for run in known}
+    trained = by_fingerprint(known)
+    return {fingerprint: run.info.run_id for fingerprint, run in trained.items()}
 
 
 def expected_status(run: "Run", has_files: bool) -> str | None:

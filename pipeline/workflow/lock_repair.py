@@ -101,7 +101,7 @@ def is_whole(lock: Path) -> bool:
 
 
 def is_readable(document: dict[str, Any]) -> bool:
-    """Tell whether DVC takes it for a dvc.lock with stages."""
+    """Tell whether DVC takes it for a dvc.lock with stages, each of them whole."""
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA
     from voluptuous import Invalid
 
@@ -109,7 +109,9 @@ def is_readable(document: dict[str, Any]) -> bool:
         COMPILED_LOCKFILE_SCHEMA(document)
     except Invalid:
         return False
-    return {"schema", "stages"} <= document.keys()
+    if not {"schema", "stages"} <= document.keys():
+        return False
+    return all(map(dvc_lock.is_whole, document["stages"].values()))
 
 
 def set_aside(paths: Paths) -> None:

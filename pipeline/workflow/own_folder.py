@@ -82,7 +82,8 @@ def describe_folder(config: Config, paths: Paths) -> str:
     val_size, train_size = config.data.split_sizes(total - num_test)
     side = config.data.image_size
     for run in config.runs:
-        run.require_fit(train_size or 0, (3, side, side))
+        _val_size, fitted = run.data.split_sizes(total - num_test)
+        run.require_fit(fitted or 0, (3, side, side))
     return (
         f"{folder}: {total} images, if none is damaged, of which {num_test} test, {val_size} "
         f"validate and {train_size} train"

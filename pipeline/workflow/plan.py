@@ -5,8 +5,10 @@ DVC's run cache: a stage whose command, parameters and dependencies it has seen 
 time, and what it gave is known.
 """
 
+from contextlib import suppress
 from functools import cache
 from graphlib import TopologicalSorter
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -58,9 +60,12 @@ def plan(config: Config, paths: Paths) -> list[StageStatus]:
     locked = dvc_lock.entries(paths.dvc_lock)
     remembered = cache(lambda: load_run_cache(repo))
     produced: Hashes = {}
+    changing: set[str] = set()
     statuses = []
     for stage in TopologicalSorter(before).static_order():
-        inputs = StageInputs(stage.cmd, current_params(stage), current_deps(stage, produced))
+        inputs = StageInputs(
+            stage.cmd, current_params(stage), current_deps(stage, produced, changing)
+        )
         entry = locked.get(stage.name)
         reasons = changed_inputs(inputs, entry) + changed_outputs(stage)
         state: StageState = "up_to_date"
@@ -69,6 +74,8 @@ def plan(config: Config, paths: Paths) -> list[StageStatus]:
             state = "cached" if entry else "stale"
         outs = dvc_lock.outs(entry) if entry else {}
         produced |= {out.def_path: outs.get(out.def_path) for out in stage.outs}
+        if state != "up_to_date":
+            changing |= {out.def_path for out in stage.outs}
         seconds = estimate_seconds(stage.name, config, paths) if state == "stale" else 0.0
         needs = [needed.name for needed in before[stage]]
         statuses.append(StageStatus(stage.name, state, reasons, seconds, needs))
@@ -96,17 +103,19 @@ def current_params(stage: Any) -> dict[str, Any]:
     return flatten_dict(params)
 
 
-def current_deps(stage: Any, produced: Hashes) -> Hashes:
-    """Hash the files as they are, or take what the stages before will have given."""
+def current_deps(stage: Any, produced: Hashes, changing: set[str]) -> Hashes:
+    """Hash the files as they are, or take what the stages before will have given.
+
+    None for what is not known yet: a folder in which an output is among those that are `changing`.
+    """
     hashes: Hashes = {}
     for dependency in stage.deps:
         path = dependency.def_path
         if hasattr(dependency, "read_params"):
             continue
-        inside = [made for made in produced if made.startswith(f"{path}/")]
         if path in produced:
             hashes[path] = produced[path]
-        elif any(produced[made] is None for made in inside) or not dependency.exists:
+        elif any(out.startswith(f"{path}/") for out in changing) or not dependency.exists:
             hashes[path] = None
         else:
             hashes[path] = dependency.get_hash().value
@@ -158,9 +167,13 @@ def find_cached(repo: Any, inputs: StageInputs, remembered: Any) -> dict[str, An
 def load_run_cache(repo: Any) -> list[dict[str, Any]]:
     """Read everything that DVC's run cache remembers, newest first."""
     folder = Path(repo.cache.local.path).parent.parent / "runs"
-    files = [path for path in folder.glob("*/*/*") if path.is_file() and path.suffix != ".tmp"]
-    newest_first = sorted(files, key=lambda path: path.stat().st_mtime, reverse=True)
-    return [read_yaml(path) for path in newest_first]
+    found = []
+    for path in folder.glob("*/*/*"):
+        # What is damaged, or gone meanwhile, DVC passes over, too.
+        with suppress(UserError, OSError):
+            if path.suffix != ".tmp" and dvc_lock.is_whole(entry := read_yaml(path)):
+                found.append((path.stat().st_mtime, entry))
+    return [entry for _time, entry in sorted(found, key=itemgetter(0), reverse=True)]
 
 
 def stage_inputs(entry: dict[str, Any]) -> StageInputs:
@@ -180,7 +193,7 @@ def outputs_in_cache(repo: Any, entry: dict[str, Any]) -> bool:
 def count_cells(statuses: list[StageStatus]) -> int:
     """Count the runs and latent sizes of what is not up to date: so many can go side by side."""
     names = [status.stage for status in statuses if status.state != "up_to_date"]
-    return len({name.partition("@")[2] for name in names})
+    return len({name.partition("@")[2] for name in names if "@" in name}) or 1
 
 
 def format_plan(statuses: list[StageStatus], jobs: int) -> list[str]:

@@ -125,8 +125,7 @@ def _switch(commit: str, tree: str, changes: dict[str, tuple[str, str]], top: Pa
             lay = ("restore", f"--source={tree}", "--worktree", "--pathspec-from-file=-")
             git(top, *lay, "--pathspec-file-nul", stdin=paths, environment=LITERAL)
     except GitError:
-        if head != commit:
-            git(top, *checkout, "--force", branch if branch != "HEAD" else head)
+        git(top, *checkout, "--force", branch if branch != "HEAD" else head)
         raise
     if head == commit:
         return f"code is commit {commit[:12]}"

@@ -102,6 +102,8 @@ def test_variants_learn_from_64_pixels_without_labels(tmp_path: Path, variants: 
         assert metrics["psnr_db"] > 5
     report = (paths.reports / "report.md").read_text()
     assert "There is no linear probe: the images have no labels" in report
+    explorer = (paths.reports / "explorer.html").read_text()
+    assert '"originals":{"count":12,"channels":3,"side":64}' in explorer
 
 
 @pytest.mark.slow

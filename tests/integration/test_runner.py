@@ -79,6 +79,10 @@ def from_the_run_cache(paths: Paths, config: Config, monkeypatch: pytest.MonkeyP
     paths.dvc_lock.unlink()
     shutil.rmtree(paths.root / "models")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{paths.root}/another.db")
+    # DVC passes over what is damaged in its run cache.
+    damaged = paths.root / ".dvc/cache/runs/ab/abc/abcd"
+    damaged.parent.mkdir(parents=True)
+    damaged.touch()
     assert states(paths)["evaluate@original-2-0"] == "cached"
     assert runner.repro(paths, jobs=2, scheduler=None) == {}
     runs = search_training_runs(get_client(paths), "vae-cifar10")

@@ -43,7 +43,8 @@ def write(study: StudyResults, paths: Paths, budget: int = BUDGET) -> None:
     """
     selection = select_runs(study, paths, budget)
     first = study.params.report.languages[0]
-    originals = read_grid(paths.samples(study.summary["run"].iloc[0]) / "originals.png")[0]
+    file = paths.samples(study.summary["run"].iloc[0]) / "originals.png"
+    originals = read_grid(file, study.params.data.image_size)[0]
     context = build_context(study, selection, originals[:MAX_IMAGES], budget)
     page = render_template("explorer.html.j2", context, Translator(first))
     atomic.write_text(paths.reports / EXPLORER, page)

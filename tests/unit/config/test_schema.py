@@ -46,6 +46,10 @@ BAD = [
     ({"extra": {}}, ["extra", "unknown key"]),
     ({"grid__variants": ["orignal"]}, ["orignal", "original, ", ", sigma_vae"]),
     ({"grid__variants": []}, ["grid.variants", "at least 1"]),
+    (
+        {"variants__original__data": {"dataset": "mnist"}},
+        ["variants.original.data.dataset", "'mnist'", "one dataset", "'cifar10'"],
+    ),
     ({"grid__latent_dims": [0]}, ["grid.latent_dims[0]", "greater than 0", "0"]),
     ({"grid__latent_dims": [-1]}, ["grid.latent_dims[0]", "greater than 0", "-1"]),
     ({"grid__latent_dims": [64, 1.5]}, ["grid.latent_dims[1]", "integer", "1.5"]),

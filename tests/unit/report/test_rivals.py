@@ -6,6 +6,8 @@ import pytest
 from pipeline.report.rivals import (
     likelihood_against_gaussian,
     likelihood_against_ppca,
+    pca_psnr,
+    ppca_bits,
     reconstructions_against_pca,
     rival_rows,
     rival_values,
@@ -126,3 +128,8 @@ def test_a_rival_has_one_value_or_one_a_size() -> None:
     blurred = {"fd_blurred_train": {"64": 500.0}}
     assert list(rival_values(blurred, "fd_blurred_train", [64])) == [(64, 500.0)]
     assert list(rival_values({"fd_gaussian": 1.0}, "fd_gaussian", [64])) == [(None, 1.0)]
+
+
+def test_pca_of_more_dimensions_than_images_have_is_pca_of_all() -> None:
+    assert pca_psnr(BASELINES, 1) == pca_psnr(BASELINES, 1025) == pytest.approx(20)
+    assert ppca_bits({"ppca_bits_per_dim": [6.0, 5.0]}, 2) == 5.0

@@ -6,6 +6,9 @@ import pytest
 
 from pipeline.storage import atomic
 
+# Above the greatest number that Linux gives a process.
+NOBODY = 2**22 + 1
+
 
 def test_a_file_is_replaced_and_no_temporary_is_left(tmp_path: Path) -> None:
     atomic.write_text(tmp_path / "deep" / "a.txt", "one")
@@ -23,21 +26,30 @@ def test_equal_content_is_equal_bytes_and_nan_is_refused(tmp_path: Path) -> None
 
 
 def test_what_a_killed_process_left_is_cleared_by_the_next_write(tmp_path: Path) -> None:
-    (tmp_path / ".a.txt.0123abcd.part").write_text("half")
-    (tmp_path / ".out.0123abcd.part").mkdir()
-    (tmp_path / ".outer.0123abcd.part").mkdir()
+    (tmp_path / f".a.txt.{NOBODY}.0123abcd.part").write_text("half")
+    (tmp_path / f".out.{NOBODY}.0123abcd.part").mkdir()
+    (tmp_path / f".outer.{NOBODY}.0123abcd.part").mkdir()
     atomic.write_text(tmp_path / "a.txt", "whole")
     with atomic.folder(tmp_path / "out"):
         pass
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        ".outer.0123abcd.part",
+        f".outer.{NOBODY}.0123abcd.part",
         "a.txt",
         "out",
     ]
 
 
+def test_what_a_living_process_writes_is_not_cleared_under_it(tmp_path: Path) -> None:
+    with atomic.folder(tmp_path / "out") as slow:
+        (slow / "a").write_text("slow")
+        with atomic.folder(tmp_path / "out") as fast:
+            (fast / "a").write_text("fast")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out" / "a").read_text() == "slow"
+
+
 def test_a_write_leaves_others_files_of_like_names(tmp_path: Path) -> None:
-    others = {".env.local", ".env.12345678", ".env.0123abcd.part.bak", ".env.swp"}
+    others = {".env.local", ".env.12345678", f".env.{NOBODY}.0123abcd.part.bak", ".env.swp"}
     for name in others:
         (tmp_path / name).touch()
     with atomic.folder(tmp_path / "env"):

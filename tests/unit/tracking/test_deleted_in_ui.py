@@ -15,7 +15,7 @@ from pipeline.config.sources import code_md5
 from pipeline.storage import dvc_lock
 from pipeline.tracking import metadata, registry
 from pipeline.tracking.artifacts import log_lock
-from pipeline.tracking.client import get_or_create_run, search_training_runs
+from pipeline.tracking.client import by_fingerprint, get_or_create_run, search_training_runs
 from pipeline.tracking.live_logger import mirror_training
 from pipeline.tracking.metadata import DESCRIPTION, NO_CODE, log_description
 from pipeline.tracking.saved_changes import capture_code, save_code
@@ -69,6 +69,8 @@ def test_of_two_runs_of_one_training_the_whole_one_counts(record: RunRecord) -> 
     tags = {"fingerprint": record.fingerprint}
     client.create_run(whole.info.experiment_id, tags=tags)
     assert get_or_create_run(record, reopen=False)[1] == whole.info.run_id
+    known = by_fingerprint(search_training_runs(client, record.experiment))
+    assert known[record.fingerprint].info.run_id == whole.info.run_id
 
 
 def test_a_half_written_description_is_completed_with_the_code_of_the_training(
@@ -138,7 +140,8 @@ def test_files_made_by_other_code_are_not_described_with_todays(
     modules.mkdir(parents=True)
     (modules / "vae.py").write_text("a = 1\n")
     deps = [{"path": "pipeline/models", "md5": code_md5(modules)}]
-    dvc_lock.write(record.paths.dvc_lock, {f"train@{record.run.name}": {"deps": deps, "outs": []}})
+    entry = {"cmd": "python", "deps": deps, "outs": []}
+    dvc_lock.write(record.paths.dvc_lock, {f"train@{record.run.name}": entry})
     (modules / "vae.py").write_text("a = 2\n")
     client, run_id = get_or_create_run(record, reopen=False)
     assert client.get_run(run_id).data.tags[DESCRIPTION] == NO_CODE

@@ -131,10 +131,20 @@ def test_a_stage_that_git_merged_in_twice_is_no_torn_lock(
     assert "torn" not in caplog.text
 
 
-def test_a_torn_lock_is_kept_beside(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "end",
+    [
+        "\n    deps:\n    - pa",
+        "\n    cmd: a\n    outs:\n    - path: data/cifar10\n",
+        "\n    cmd: a\n    outs:",
+    ],
+)
+def test_a_torn_lock_is_kept_beside(tmp_path: Path, end: str) -> None:
     paths = Paths(tmp_path)
-    torn = "schema: '2.0'\nstages:\n  fetch:\n    deps:\n    - pa"
+    torn = f"schema: '2.0'\nstages:\n  fetch:{end}"
     paths.dvc_lock.write_text(torn)
+    with pytest.raises(UserError, match=r"torn|not valid YAML"):
+        dvc_lock.entries(paths.dvc_lock)
     repair_dvc_lock(paths)
     assert not paths.dvc_lock.exists()
     assert (paths.checkpoints / "dvc.lock.torn").read_text() == torn
