@@ -73,7 +73,7 @@ repro: $(READY)  ## the study that params.yaml describes
 	@python -m pipeline params
 	@python -m pipeline repro
 
-ablation: $(READY)  ## every variant at one latent size; its report goes to reports/ablation/
+ablation: $(READY)  ## the variants at one latent size; its report goes to reports/ablation/
 	@python -m pipeline ablation
 
 generation: $(READY)  ## flows of several rates, for a GPU; their report goes to reports/generation/

@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 
 import torch
-from playwright.sync_api import sync_playwright
 
 from benchmarks.results import Row
 from pipeline.config.loader import load_config
@@ -34,6 +33,8 @@ def explorer() -> list[Row]:
     if chromium is None:
         print("the explorer is skipped: no chromium here\n", flush=True)
         return []
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page()

@@ -134,5 +134,5 @@ def metrics() -> str:
             if metric.table == group
         ]
         head = ("key", "title", "unit", "digits", "better", "what it is")
-        parts += [f"## {group or 'in the files only'}", table(head, rows, len(head))]
+        parts += [f"## {group}", table(head, rows, len(head))]
     return "\n\n".join(parts)

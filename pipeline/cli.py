@@ -44,7 +44,7 @@ def demo() -> None:
 
 @app.command()
 def ablation() -> None:
-    """Compare every variant with `sigma_vae`, in .ablation/; publish it in reports/ablation/."""
+    """Compare the variants with `sigma_vae`, in .ablation/; publish it in reports/ablation/."""
     from pipeline.workflow.workspace import publish_report, run_preset
 
     published = Paths(ROOT).reports / "ablation"

@@ -18,9 +18,8 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 MIN_SET_SIZE = 20
 SetSize = Annotated[int, Field(ge=MIN_SET_SIZE, strict=True)]
 
-# Where codes come from, and the sets of images that are compared with the test images.
+# Where codes come from.
 PRIORS = ("normal", "gmm", "two_stage")
-IMAGE_SETS = ("reconstruction", *(f"samples_{prior}" for prior in PRIORS))
 
 
 class ConfigModel(BaseModel):

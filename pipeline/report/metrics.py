@@ -18,8 +18,6 @@ TABLES: dict[str, Message] = {
     "coverage": _("Precision, recall, density, coverage"),
     "cost": _("What each run cost"),
 }
-# Of the clock, not of the parameters: they alone differ between equal studies.
-MEASURED_TIMES = ("train_seconds", "images_per_second")
 
 NEIGHBORS = Metric(
     "nn_distance_ratio",

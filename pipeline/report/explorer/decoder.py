@@ -52,11 +52,6 @@ class Layer:
         return self.weight.pack() + self.bias.detach().float().numpy().astype("<f4").tobytes()
 
 
-def can_run(model: VAE) -> bool:
-    """Tell whether the page can compute this decoder; a flow's takes many passes an image."""
-    return isinstance(model.decoder, ConvDecoder | RefinedLinearDecoder)
-
-
 def weighted_modules(model: VAE) -> dict[str, Weighted]:
     """Return the decoder's modules with weights by their names in it."""
     named = model.decoder.named_modules()
