@@ -55,10 +55,7 @@ class Paths:
         """
         if written is None:
             return None
-        try:
-            path = Path(written).expanduser()
-        except RuntimeError as error:
-            raise UserError(f"params.yaml names {written}: {error}") from None
+        path = expand_home(written, "params.yaml")
         return str((self.state_root / "pipeline").resolve().parent / path)
 
     @property
@@ -148,3 +145,11 @@ class Paths:
     @property
     def tracking_database(self) -> Path:
         return self.store_root / "mlflow.db"
+
+
+def expand_home(written: str, source: str) -> Path:
+    """Return a path that a person wrote in `source`, `~` as their home; UserError for nobody's."""
+    try:
+        return Path(written).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{source} names {written}: {error}") from None

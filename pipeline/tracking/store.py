@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from pipeline import UserError
-from pipeline.config.paths import Paths
+from pipeline.config.paths import Paths, expand_home
 from pipeline.tracking.moved_store import repair_moved_store
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def anchor_uri(uri: str, root: Path, variable: str) -> str:
             f"{root / 'mlflow.db'}, or set it to sqlite:///NAME.db"
         )
     # An absolute path stays as it is spelled.
-    place = os.path.normpath(root / Path(path).expanduser()) if path[0] != "/" else path
+    place = os.path.normpath(root / expand_home(path, variable)) if path[0] != "/" else path
     return f"{scheme}:///{place}{query}{options}"
 
 

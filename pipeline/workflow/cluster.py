@@ -16,7 +16,13 @@ from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
 from pipeline.workflow.parallel import TOPIC, Failure, explain
 from pipeline.workflow.progress import StagesProgress
-from pipeline.workflow.worker_check import check_workers, import_from
+from pipeline.workflow.worker_check import (
+    check_workers,
+    describe,
+    digest,
+    find_difference,
+    import_from,
+)
 
 CONNECT_SECONDS = 10
 # How often it is looked whether there are workers at all.
@@ -33,16 +39,25 @@ def train_on_cluster(paths: Paths, runs: list[str], scheduler: str) -> dict[str,
     failures = {}
     with connect(scheduler) as client, StagesProgress(len(runs)) as progress:
         _while_connected(client, lambda: check_workers(client, root), scheduler)
-        client.subscribe_topic(TOPIC, lambda event: progress.line(*event[1]))
-        tasks = {f"train@{name}": _task(name, root) for name in runs}
-        futures = {client.submit(task, key=stage, pure=False) for stage, task in tasks.items()}
+        client.subscribe_topic(topic_of(root), lambda event: progress.line(*event[1]))
+        here = describe(root)
+        # The scheduler may train another clone's run of that name, too.
+        stages = {f"{topic_of(root)}-{name}": f"train@{name}" for name in runs}
+        tasks = zip(stages, (_task(name, root, here) for name in runs), strict=True)
+        futures = {client.submit(task, key=key, pure=False) for key, task in tasks}
         for future in _as_finished(client, futures, scheduler):
+            stage = stages[future.key]
             if future.status == "finished":
-                progress.done(future.key, future.result())
+                progress.done(stage, future.result())
             else:
-                failures[future.key] = explain(future.exception())
-                progress.failed(future.key, failures[future.key].reason)
+                failures[stage] = explain(future.exception())
+                progress.failed(stage, failures[stage].reason)
     return failures
+
+
+def topic_of(root: str) -> str:
+    """Name what the workers say of the study in this folder, and nobody else's."""
+    return f"{TOPIC}-{digest(root.encode())}"
 
 
 def _as_finished(client: Any, pending: set[Any], scheduler: str) -> Iterator[Any]:
@@ -115,7 +130,7 @@ def _gone(scheduler: str) -> str:
     )
 
 
-def _task(name: str, root: str) -> Callable[[], float]:
+def _task(name: str, root: str, here: dict[str, str]) -> Callable[[], float]:
     """Return what a worker does; sent by value, since a worker may not know this package yet."""
     find = import_from(root)
 
@@ -123,15 +138,16 @@ def _task(name: str, root: str) -> Callable[[], float]:
         find()
         from pipeline.workflow.cluster import train_run
 
-        return train_run(name, root)
+        return train_run(name, root, here)
 
     return task
 
 
-def train_run(name: str, root: str) -> float:
+def train_run(name: str, root: str, here: dict[str, str]) -> float:
     """In a worker: train one run in the workspace `root`, and report each epoch to who listens.
 
-    Returns how many seconds it took.
+    Returns how many seconds it took. Raises UserError if the worker, which may have joined late,
+    would train something else than `here`, which `describe` gave there.
     """
 
     from distributed import get_worker
@@ -140,11 +156,13 @@ def train_run(name: str, root: str) -> float:
 
     paths, start = Paths(Path(root)), time.monotonic()
     config, worker = load_config(paths.params), get_worker()
+    if difference := find_difference(describe(root), here, root):
+        raise UserError(f"worker {worker.address}: {difference}")
     run = config.run(name)
     train_to_last_checkpoint(
         run,
         config,
         paths,
-        lambda epoch: worker.log_event(TOPIC, (name, format_epoch(run, epoch))),
+        lambda epoch: worker.log_event(topic_of(root), (name, format_epoch(run, epoch))),
     )
     return time.monotonic() - start

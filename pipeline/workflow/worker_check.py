@@ -49,8 +49,8 @@ def describe(root: str) -> dict[str, str]:
     sources = json.dumps(source_hashes(Path(__file__).parent.parent), sort_keys=True).encode()
     device = get_device()
     return {
-        "params.yaml": _digest(Paths(Path(root)).params.read_bytes()),
-        "the project's code": _digest(sources),
+        "params.yaml": digest(Paths(Path(root)).params.read_bytes()),
+        "the project's code": digest(sources),
         "Python": platform.python_version(),
         "torch": torch.__version__,
         "the device": device.type,
@@ -103,5 +103,6 @@ def import_from(root: str) -> Callable[[], None]:
     return find
 
 
-def _digest(content: bytes) -> str:
+def digest(content: bytes) -> str:
+    """Return twelve hexadecimal digits that tell contents apart."""
     return hashlib.sha256(content).hexdigest()[:12]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline import UserError
+from pipeline.config.paths import expand_home
 from pipeline.data.images import grid_png
 from pipeline.storage import atomic
 
@@ -29,12 +30,12 @@ class Generated(NamedTuple):
 
 def is_folder(out: str) -> bool:
     """Say whether `out` names a folder: a name without a suffix, or what is one already."""
-    return out.endswith("/") or not Path(out).suffix or Path(out).expanduser().is_dir()
+    return out.endswith("/") or not Path(out).suffix or expand_home(out, "--out").is_dir()
 
 
 def require_writable(out: str) -> None:
     """Raise UserError unless images can go to `out`: before they are made."""
-    path = Path(out).expanduser()
+    path = expand_home(out, "--out")
     if path.is_symlink():
         raise UserError(f"{path} is a link; name a new file or folder with --out")
     if is_folder(out) and path.resolve() == Path.cwd():
@@ -55,7 +56,7 @@ def write_images(generated: Generated, out: str) -> str:
     Raises UserError rather than to write over another file or into a folder that has any.
     """
     require_writable(out)
-    path = Path(out).expanduser()
+    path = expand_home(out, "--out")
     if is_folder(out):
         return f"{path}/, {_write_folder(generated, path)} files"
     content = grid_png(grid(generated)) if path.suffix.lower() == ".png" else _npz(generated)

@@ -43,7 +43,7 @@ def running(tmp_path: Path) -> Iterator[SimpleNamespace]:
         process.wait()
 
 
-def nap(name: str, root: str) -> Callable[[], None]:
+def nap(name: str, root: str, here: dict[str, str]) -> Callable[[], None]:
     def task() -> None:
         import time
 
@@ -113,6 +113,18 @@ def test_workers_that_would_train_something_else_are_refused(
             monkeypatch.setattr(worker_check, "describe", lambda root, found=other: found)
             with pytest.raises(UserError, match=f"{name} is .* there and another here"):
                 worker_check.check_workers(client, str(ROOT))
+
+
+def test_a_worker_that_joined_late_and_would_train_something_else_says_so(
+    running: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "check_workers", lambda *_: None)
+    monkeypatch.setattr(cluster, "describe", lambda root: {"torch": "another"})
+    failures = cluster.train_on_cluster(Paths(ROOT), ["original-64-0"], running.address)
+    (failure,) = failures.values()
+    assert list(failures) == ["train@original-64-0"]
+    assert "torch is " in failure.reason
+    assert "there and another here" in failure.reason
 
 
 def test_a_worker_that_lacks_a_package_is_said() -> None:

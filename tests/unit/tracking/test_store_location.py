@@ -113,6 +113,14 @@ def test_a_folder_of_files_is_refused_with_what_to_do(
         get_client(Paths(tmp_path))
 
 
+def test_a_database_in_nobodys_home_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(URI, "sqlite:///~nobody-of-that-name/mlflow.db")
+    with pytest.raises(UserError, match="MLFLOW_TRACKING_URI names ~nobody-of-that-name"):
+        get_client(Paths(tmp_path))
+
+
 @pytest.mark.parametrize("uri", ["sqlite://", "sqlite:///:memory:"])
 def test_a_database_in_memory_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str

@@ -259,6 +259,7 @@ def test_images_that_cannot_be_read_are_named(study: tuple[Config, Paths], home:
         ({"what": "interpolation", "images": ("a.png", "b.png"), "count": 1}, "at least 2 images"),
         ({"out": "a.gif"}, "allowed: NAME.png"),
         ({"out": "."}, "--out is the current folder"),
+        ({"out": "~nobody-of-that-name/a.png"}, "--out names ~nobody-of-that-name"),
         ({"out": "./"}, "--out is the current folder"),
         ({"run": "nobody-2-0"}, f"there are: original-2-0, {RUN}"),
         ({"run": "../models/original-2-0"}, "there is no trained run"),
