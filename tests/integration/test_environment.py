@@ -1,5 +1,6 @@
 """Real stages in hostile surroundings: a clear line, a non-zero exit, nothing half-written."""
 
+import json
 import os
 import resource
 import shutil
@@ -13,6 +14,7 @@ from conftest import ROOT
 
 from pipeline.config.grid import Config
 from pipeline.config.paths import Paths
+from pipeline.storage.locks import run_lock
 from pipeline.storage.yaml_io import dump_yaml
 
 pytestmark = pytest.mark.slow
@@ -187,24 +189,26 @@ def test_without_git_a_display_fonts_or_a_home_the_study_runs(
 
 
 def test_a_second_training_of_the_same_run_waits_and_gives_the_same_bytes(workspace: Path) -> None:
-    expected = (workspace / "models" / "original-2-0" / "weights.safetensors").read_bytes()
-    shutil.rmtree(workspace / "models" / "original-2-0")
+    model = workspace / "models" / "original-2-0"
+    expected = (model / "weights.safetensors").read_bytes()
+    fingerprint = json.loads((model / "model.json").read_text())["fingerprint"]
+    shutil.rmtree(model)
     command = [sys.executable, "-m", "pipeline.stages", "train", "original-2-0"]
     environment = {
         key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "DVC"))
     }
-    both = [
-        subprocess.Popen(
+    with run_lock(Paths(workspace).lock(fingerprint), "original-2-0"):
+        second = subprocess.Popen(
             command,
             cwd=workspace,
-            env=environment | {"PYTHONPATH": str(ROOT)},
+            env=environment | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
             text=True,
         )
-        for _ in range(2)
-    ]
-    said = [process.communicate(timeout=120)[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0]
-    assert sum("another process is training this very run" in text for text in said) <= 1
-    assert (workspace / "models" / "original-2-0" / "weights.safetensors").read_bytes() == expected
+        waiting = next(line for line in second.stdout if "another process is training" in line)
+        assert "original-2-0" in waiting
+        assert not model.exists()
+    said, _ = second.communicate(timeout=120)
+    assert second.returncode == 0, said
+    assert (model / "weights.safetensors").read_bytes() == expected
     assert find_stale(workspace) == []
