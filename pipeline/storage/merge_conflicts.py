@@ -1,9 +1,10 @@
 """Files that a git merge left in conflict: noticed, and split into the two sides."""
 
 import re
-import subprocess
 from pathlib import Path
 from typing import NamedTuple
+
+from pipeline.storage.git import GitError, git
 
 MARKER = re.compile(r"^(<{7}|\|{7}|={7}|>{7})(?: .*)?\r?$", re.MULTILINE)
 OURS, THEIRS = 2, 3  # git's numbers of the two sides of an unmerged file
@@ -66,7 +67,6 @@ def _from_index(path: Path, number: int) -> str | None:
 def _git(path: Path, *arguments: str) -> str | None:
     """Return what git says in the file's folder; None if it fails or is not installed."""
     try:
-        done = subprocess.run(["git", *arguments], cwd=path.resolve().parent, capture_output=True)
-    except FileNotFoundError:
+        return git(path.resolve().parent, *arguments).decode("utf-8", "replace")
+    except GitError:
         return None
-    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
