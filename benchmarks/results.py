@@ -5,10 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pipeline.storage import atomic
+
 RESULTS = Path(__file__).with_name("results.json")
 # A GPU's tables are of another machine, and absent until one has been had.
 GPU_RESULTS = Path(__file__).with_name("gpu.json")
-COMMAND = "make bench"
 # A case that docs/speed.py looks for.
 MEASURING = "`sample` and `evaluate` of a run together"
 # A row says its table and its case; the rest is what was measured.
@@ -32,16 +33,16 @@ def value_rows(table: str, found: dict[str, tuple[float, str]]) -> list[Row]:
 
 
 def save(rows: list[Row], machine: str, path: Path) -> None:
-    """Replace the tables that `rows` are of; those of other measurements stay."""
-    measured = {row["table"] for row in rows}
-    before = json.loads(path.read_text())["rows"] if path.exists() else []
-    kept = [row for row in before if row["table"] not in measured]
-    head = {"machine": machine, "date": datetime.date.today().isoformat(), "command": COMMAND}
+    """Replace the tables that `rows` are of; others stay, with the machine that they are of."""
+    now = {"machine": machine, "date": datetime.date.today().isoformat()}
+    before = json.loads(path.read_text()) if path.exists() else {"measured": {}, "rows": []}
+    tables = {row["table"] for row in rows}
+    measured = before["measured"] | dict.fromkeys(sorted(tables), now)
+    kept = [row for row in before["rows"] if row["table"] not in tables]
     # A row a line: what a new measurement changed is seen at a glance.
-    lines = [f" {json.dumps(key)}: {_text(value)}" for key, value in head.items()]
+    heads = ",\n".join(f'  "{table}": {_text(measured[table])}' for table in sorted(measured))
     each = ",\n".join(f"  {_text(row)}" for row in (*rows, *kept))
-    lines.append(f' "rows": [\n{each}\n ]')
-    path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    atomic.write_text(path, f'{{\n "measured": {{\n{heads}\n }},\n "rows": [\n{each}\n ]\n}}\n')
 
 
 def _text(value: object) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.results import GPU_RESULTS, MEASURING, RESULTS
-from docs.markdown import number, read_json, table, verdict
+from docs.markdown import listed, number, read_json, table, verdict
 
 UNMEASURED = "unmeasured"
 # Training speed: what, the case in the bench's table, its column, the aim.
@@ -55,11 +55,16 @@ def bench(name: str, path: Path = RESULTS) -> list[dict[str, Any]]:
 
 
 def bench_setting(path: Path = RESULTS) -> str:
-    """Say where, when and by which command the bench was run."""
+    """Say where and when the bench was run; of several machines, which table is of which."""
     if not path.exists():
         return f"{UNMEASURED.capitalize()}: no machine with a GPU has run `make bench` yet."
-    made = read_json(path)
-    return f"Measured on {made['machine']}, {made['date']}, by `{made['command']}`."
+    settings: dict[str, list[str]] = {}
+    for name, made in read_json(path)["measured"].items():
+        settings.setdefault(f"{made['machine']}, {made['date']}", []).append(f"`{name}`")
+    if len(settings) == 1:
+        return f"Measured on {next(iter(settings))}, by `make bench`."
+    parts = "; ".join(f"{listed(names)} on {where}" for where, names in settings.items())
+    return f"Measured by `make bench`: {parts}."
 
 
 def training_speed() -> str:

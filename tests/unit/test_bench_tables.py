@@ -37,3 +37,13 @@ def test_what_the_bench_wrote_is_shown_beside_its_aim(tmp_path: Path) -> None:
     assert aims[4].endswith("| 37.5 |")
     assert "| `original` | 64 | graph | 81,234 | 0.79 | 4.5 % | 1.2 | 512 |" in gpu_training(path)
     assert "37.5 s" in measured("gpu_stages", "gpu_study", path=path)
+
+
+def test_a_table_measured_elsewhere_does_not_rename_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    save(value_rows("growth", {"a": (1.0, "s")}), "a server", path)
+    save(value_rows("explorer", {"b": (2.0, "ms")}), "a laptop", path)
+    said = bench_setting(path)
+    assert "`growth` on a server" in said
+    assert "`explorer` on a laptop" in said
+    assert "| a | 1 s |" in measured("growth", path=path)
