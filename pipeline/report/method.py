@@ -3,6 +3,7 @@
 from pipeline.config.grid import Config
 from pipeline.models.flow import NUM_STEPS
 from pipeline.report.i18n import NOTHING, Message, _, _n
+from pipeline.report.parts import current_part
 from pipeline.report.results import StudyResults
 
 DATASETS = {
@@ -79,8 +80,8 @@ def repeatability(made_with: dict[str, str]) -> Message:
 
 def how_to_reproduce(params: Config) -> Message:
     """Name the command that makes this study, and where its numbers lie."""
-    preset = params.tracking.experiment.rpartition("-")[2]
-    target = preset if preset in ("demo", "ablation", "generation") else "repro"
+    part = current_part(params)
+    target = "demo" if part is None else part.preset or "repro"
     return _(
         "`{command}` rebuilds this page from params.yaml; `dvc repro` alone reruns only what a "
         "change affects. Every number above is in `summary.csv` beside the page, and under the "
