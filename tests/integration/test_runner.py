@@ -126,7 +126,7 @@ def test_ctrl_c_and_kill_end_every_stage_and_the_same_command_goes_on(
     status: int,
 ) -> None:
     # Both trainings begin at once, and the smaller network is not done before the other's epoch.
-    long = {"train": {"epochs": 10}, "variants": {"original": {"train": {"epochs": 100}}}}
+    long = {"train": {"epochs": 20}, "variants": {"original": {"train": {"epochs": 200}}}}
     git_study(tmp_path, deep_merge(long, {"download": {"source": str(mnist_root)}}))
     run_dvc(tmp_path, "repro", "--quiet", "baselines")
     command = [sys.executable, "-m", "pipeline", "repro", "--jobs", "2"]
