@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
-from pipeline.evaluation.reconstruction import psnr
 from pipeline.report import figures, planes
 from pipeline.report.chart import Chart
 from pipeline.report.diagnosis import run_label, without_collapse
@@ -71,7 +70,7 @@ def psnr_by_size(study: StudyResults, translator: Translator) -> Chart:
     """Draw PSNR against latent size, with PCA and the mean image."""
     sizes = sorted(study.params.grid.latent_dims)
     pca = pd.Series({size: pca_psnr(study.baselines, size) for size in sizes})
-    mean_image = psnr(study.baselines["pca_mse"][0])
+    mean_image = pca_psnr(study.baselines, 0)
     curves = [
         *metric_curves(study.summary, "psnr_db"),
         reference(_("PCA of that size"), pca, translator, line=1),

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from pipeline.evaluation.reconstruction import psnr
 from pipeline.report.chart import Chart
 from pipeline.report.diagnosis import LABELS, without_collapse
 from pipeline.report.figures import COLORS, MARKERS, Axis, Points, plane
@@ -36,7 +35,7 @@ def rate_distortion(study: StudyResults, translator: Translator) -> Chart:
         for rows, color, _marker in by_variant(study.summary, used)
     ]
     points += [*pca, legend_entry(say(PCA_OF_THAT_SIZE), "_")]
-    levels = {say(MEAN_IMAGE): psnr(study.baselines["pca_mse"][0])}
+    levels = {say(MEAN_IMAGE): pca_psnr(study.baselines, 0)}
     title = say(_("Rate and distortion"))
     return Chart(
         "rate-distortion",

@@ -34,7 +34,7 @@ def rival_rows(baselines: dict[str, Any], sizes: list[int]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = [
         {
             "variant": MEAN_IMAGE,
-            "psnr_db": psnr(baselines["pca_mse"][0]),
+            "psnr_db": pca_psnr(baselines, 0),
             "bce": baselines["mean_image_bce"],
             "explained_information": 0.0,
         },
@@ -52,7 +52,7 @@ def rival_rows(baselines: dict[str, Any], sizes: list[int]) -> pd.DataFrame:
 
 
 def pca_psnr(baselines: dict[str, Any], size: int) -> float:
-    """Return PCA's PSNR, dB; of more dimensions than images have pixels, that of as many."""
+    """Return PCA's PSNR, dB; of size 0 the mean image's, beyond an image's pixels that of all."""
     errors = baselines["pca_mse"]
     return psnr(max(errors[min(size, len(errors) - 1)], 1e-12))
 

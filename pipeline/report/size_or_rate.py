@@ -88,7 +88,7 @@ def decided_by(runs: pd.DataFrame, key: str, subject: Message, metric: Message) 
 
 
 def mean_range(table: pd.DataFrame) -> float:
-    """Return greatest − least of each row with two numbers or more, mean over rows; NaN of none."""
+    """Return greatest − least of each row of two numbers or more, mean over rows; NaN of none."""
     rows = table[table.count(axis=1) > 1]
     return float((rows.max(axis=1) - rows.min(axis=1)).mean())
 

@@ -99,27 +99,18 @@ def _beside(path: Path) -> Path:
 
 def _clear_leftovers(path: Path) -> None:
     """Remove what a killed process left half-written for the same path; a living one is at it."""
+    from psutil import pid_exists
+
     # Of `.env` in the name of `env.local`, or an editor's copy, nothing is meant.
     half_written = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.[0-9a-f]{{8}}\.part")
     for leftover in list(path.parent.iterdir()):
         found = half_written.fullmatch(leftover.name)
-        if found is None or _is_alive(int(found[1])):
+        if found is None or pid_exists(int(found[1])):
             continue
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink(missing_ok=True)
-
-
-def _is_alive(pid: int) -> bool:
-    """Tell whether a process of this machine has the number."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def _sync_folder(path: Path) -> None:

@@ -77,8 +77,8 @@ TEXTS: dict[str, Message] = {
         "the same in all of them."
     ),
     "about_moved": _(
-        "“Moved” is the mean absolute difference of the pixels: of a slider from its zero, of a "
-        "choice or a draw from the image before. The strips show what you moved last, from end "
+        "“Moved” is the mean absolute difference of the pixels: of a slider from its zero, of "
+        "a choice or a draw from the image before. The strips show what you moved last, from end "
         "to end."
     ),
     "about_shuffle": _(
