@@ -38,9 +38,9 @@ def train_on_cluster(paths: Paths, runs: list[str], scheduler: str) -> dict[str,
     root = str(paths.root.resolve())
     failures = {}
     with connect(scheduler) as client, StagesProgress(len(runs)) as progress:
-        _while_connected(client, lambda: check_workers(client, root), scheduler)
-        client.subscribe_topic(topic_of(root), lambda event: progress.line(*event[1]))
         here = describe(root)
+        _while_connected(client, lambda: check_workers(client, root, here), scheduler)
+        client.subscribe_topic(topic_of(root), lambda event: progress.line(*event[1]))
         # The scheduler may train another clone's run of that name, too.
         stages = {f"{topic_of(root)}-{name}": f"train@{name}" for name in runs}
         tasks = zip(stages, (_task(name, root, here) for name in runs), strict=True)

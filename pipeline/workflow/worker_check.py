@@ -18,13 +18,12 @@ from pipeline.config.paths import Paths
 logger = logging.getLogger(__name__)
 
 
-def check_workers(client: Any, root: str) -> None:
-    """Wait for a first worker; raise UserError if any would train something else."""
+def check_workers(client: Any, root: str, here: dict[str, str]) -> None:
+    """Wait for a first worker; raise UserError if any would train something else than `here`."""
     if not client.scheduler_info(n_workers=-1)["workers"]:
         address = client.scheduler.address
         logger.info("%s has no workers yet; waiting for `dask worker %s`", address, address)
         client.wait_for_workers(1)
-    here = describe(root)
     answers = client.run(_question(root), on_error="return")
     problems = [
         f"worker {address}: {problem}"

@@ -96,23 +96,20 @@ def test_a_scheduler_that_dies_is_one_line(
 
 
 def test_workers_that_would_train_something_else_are_refused(
-    running: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    running: SimpleNamespace,
 ) -> None:
     """A worker started anywhere finds the project; other code, versions, folders are named."""
     with cluster.connect(running.address) as client:
-        worker_check.check_workers(client, str(ROOT))
-
-        monkeypatch.setattr(worker_check, "describe", lambda root: {})
-        with pytest.raises(UserError, match="it does not see the folder /nowhere/study"):
-            worker_check.check_workers(client, "/nowhere/study")
-        monkeypatch.undo()
-
         here = worker_check.describe(str(ROOT))
+        worker_check.check_workers(client, str(ROOT), here)
+
+        with pytest.raises(UserError, match="it does not see the folder /nowhere/study"):
+            worker_check.check_workers(client, "/nowhere/study", here)
+
         for name in here:
             other = here | {name: "another"}
-            monkeypatch.setattr(worker_check, "describe", lambda root, found=other: found)
             with pytest.raises(UserError, match=f"{name} is .* there and another here"):
-                worker_check.check_workers(client, str(ROOT))
+                worker_check.check_workers(client, str(ROOT), other)
 
 
 def test_a_worker_that_joined_late_and_would_train_something_else_says_so(
