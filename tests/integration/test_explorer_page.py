@@ -24,7 +24,7 @@ from pipeline.data.loader import to_float
 from pipeline.models.decoders import ConvDecoder
 from pipeline.models.vae import VAE
 from pipeline.report.explorer import page as explorer
-from pipeline.report.explorer.run import REACH, export_run
+from pipeline.report.explorer.run import REACH, export_run, steps_of_mu
 from pipeline.report.results import load_results
 from pipeline.sampling.directions import explored_codes
 from pipeline.stages import fetch, train
@@ -105,7 +105,7 @@ def twenty(codes: dict[str, Tensor]) -> Tensor:
     """Codes that the page can make and that no weight was rounded for: other draws, 4 deviations
     out along each direction, and along all of them at once."""
     generator = torch.Generator().manual_seed(7)
-    directions = codes["directions"]
+    directions = steps_of_mu(codes)
     draws = torch.randn(20, directions.shape[1], generator=generator)
     draws[:4] = codes["mu"].roll(1, 0)[:4] * 0.5 + codes["mu"][:4] * 0.5
     signs = torch.randn(4, len(directions), generator=generator).sign()
@@ -166,7 +166,7 @@ def test_the_page_computes_what_pytorch_computes(
     mu = codes["mu"]
     steps = mu.abs().amax(1, keepdim=True) / 127
     assert (torch.tensor(found["images"]) - mu).abs().le(0.51 * steps).all()
-    assert np.array(found["axes"]) == pytest.approx(codes["directions"].numpy(), abs=1e-3)
+    assert np.array(found["axes"]) == pytest.approx(steps_of_mu(codes).numpy(), abs=1e-3)
 
 
 @pytest.fixture

@@ -40,6 +40,7 @@ def export_run(
     `codes` are what the stage `sample` keeps for the explorer. The numbers are the codes of test
     images, those drawn from each prior, the directions, and then the decoder's layers.
     """
+    codes = codes | {"directions": steps_of_mu(codes)}
     parts = {"images": codes["mu"][:MAX_IMAGES]}
     parts |= {prior: codes[prior][:MAX_DRAWS] for prior in PRIORS}
     rounded = round_decoder(model, probes(codes))
@@ -52,7 +53,8 @@ def export_run(
         "label": row.collapse_label,
         "size": int(row.latent_dim),
         "active": int(row.active_units),
-        "kl": _short(row.test_kl),
+        # Float32 rounds a KL of zero to either side of it.
+        "kl": _short(max(row.test_kl, 0.0)),
         "psnr": _short(row.psnr_db),
         "gain": _short(row.shuffle_gain),
         "dimensions": [_short(kl) for kl in sorted(latent_stats["kl"], reverse=True)],
@@ -61,6 +63,17 @@ def export_run(
         "layers": [layer.describe() for layer in layers],
     }
     return ExportedRun(description, as_text(b"".join(packed)))
+
+
+def steps_of_mu(codes: dict[str, Tensor]) -> Tensor:
+    """Return one standard deviation of mu along each direction, [K, latent_dim].
+
+    Not of z: where mu hears nothing of the image, z ~ q(z|x) is noise as wide as the prior, and a
+    slider would move what no image ever moves.
+    """
+    directions = codes["directions"]
+    unit = directions / directions.norm(dim=1, keepdim=True)
+    return unit * codes["mu_variance"].sqrt()[:, None]
 
 
 def probes(codes: dict[str, Tensor]) -> Tensor:
