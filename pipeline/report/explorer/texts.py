@@ -72,9 +72,9 @@ TEXTS: dict[str, Message] = {
     "about": _("What is shown"),
     "about_directions": _(
         "The directions are principal axes of the codes of test images, weighed by how far the "
-        "decoder moves along them. One step is a standard deviation of mu over these images: a code "
-        "that says nothing of them stands still. The codes' own variance would not order the "
-        "directions: where codes fit their prior it is the same in all of them."
+        "decoder moves along them. One step is a standard deviation of mu over these images: a "
+        "code that says nothing of them stands still. The codes' own variance would not order "
+        "the directions: where codes fit their prior it is the same in all of them."
     ),
     "about_moved": _(
         "“Moved” is the mean absolute difference of the pixels: of a slider from its zero, of "
