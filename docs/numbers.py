@@ -221,7 +221,7 @@ def aims() -> str:
             number(PSNR_AIMS[size], 1),
             verdict(row.psnr_db >= PSNR_AIMS[size]),
             number(row.ppca_bits_per_dim, 2),
-            number(row.bits_per_dim, 2),
+            number(row.bits_per_dim, 4),
             verdict(row.bits_per_dim < gaussian),
             verdict(row.bits_per_dim <= BITS_AIM),
         )
@@ -263,7 +263,7 @@ def sample_aims() -> str:
                 number(row.fd_samples),
                 number(ratio, 2),
                 verdict(ratio <= SAMPLE_RATIO_AIM),
-                number(100 * gain) + " %",
+                number(100 * gain, 1) + " %",
                 verdict(gain >= PRIOR_GAIN_AIM),
             )
         )

@@ -104,8 +104,8 @@ def coverage_of_samples(precision: float, recall: float, baselines: dict[str, An
     real_recall = baselines["recall_train_vs_test"]
     blurred = precision > real_precision and recall < real_recall / 2
     return _(
-        "Their precision is {precision:.3f} and their recall {recall:.3f} (training images: "
-        "{real_precision:.3f} and {real_recall:.3f}){remark}.",
+        "The precision of these nearest samples is {precision:.3f} and their recall {recall:.3f} "
+        "(training images: {real_precision:.3f} and {real_recall:.3f}){remark}.",
         precision=precision,
         recall=recall,
         real_precision=real_precision,

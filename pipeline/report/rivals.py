@@ -168,7 +168,12 @@ def reconstructions_against_pca(summary: pd.DataFrame, baselines: dict[str, Any]
     if not winners:
         return [_("By features no run's reconstructions are nearer to the images than PCA's.")]
     if len(winners) == total:
-        return [_("By features every run's reconstructions are nearer to the images than PCA's.")]
+        return [
+            _(
+                "By features the reconstructions of every run that uses its code are nearer to the "
+                "images than PCA's."
+            )
+        ]
     return [
         _(
             "By features the reconstructions of {winners} only are nearer to the images than "

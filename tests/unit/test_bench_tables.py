@@ -32,9 +32,9 @@ def test_what_the_bench_wrote_is_shown_beside_its_aim(tmp_path: Path) -> None:
     save(value_rows("gpu_stages", {MEASURING: (37.5, "s")}), "Some Card", path)
     assert "Measured on Some Card" in bench_setting(path)
     aims = gpu_aims(path).splitlines()
-    assert "| 13,400 | 80,000 | 150,000 | 81,234 |" in aims[2]
-    assert aims[3].endswith(f"| {UNMEASURED} |")
-    assert aims[4].endswith("| 37.5 |")
+    assert "| 13,400 | 81,234 | 80,000 | reached | 150,000 | missed |" in aims[2]
+    assert f"| {UNMEASURED} | 50,000 | – | 100,000 | – |" in aims[3]
+    assert "| 37.5 | 40 | reached | 15 | missed |" in aims[4]
     assert "| `original` | 64 | graph | 81,234 | 0.79 | 4.5 % | 1.2 | 512 |" in gpu_training(path)
     assert "37.5 s" in measured("gpu_stages", "gpu_study", path=path)
 

@@ -62,7 +62,7 @@ def test_the_nearest_samples_are_named_with_precision_and_recall() -> None:
     words = said(run(64, (900, 700, 800)), run(128, (600, 500, 800)), dead)
     assert "**a** at latent size **128** has the samples nearest to the test images" in words
     assert "with z ~ Gaussian mixture: Fréchet distance 500.0" in words
-    assert "precision is 0.800 and their recall 0.500" in words
+    assert "precision of these nearest samples is 0.800 and their recall 0.500" in words
     assert "smooth" not in words
 
 

@@ -98,7 +98,7 @@ def test_probabilistic_pca(bits: tuple, words: str) -> None:
     ("pca", "words"),
     [
         ({"64": 200.0, "128": 100.0}, "no run's reconstructions are nearer"),
-        ({"64": 400.0, "128": 200.0}, "every run's reconstructions are nearer"),
+        ({"64": 400.0, "128": 200.0}, "reconstructions of every run that uses its code are nearer"),
         ({"64": 400.0, "128": 100.0}, "reconstructions of a 64 only are nearer"),
     ],
 )

@@ -61,7 +61,7 @@ def test_mutual_information_at_its_bound_is_at_least_that(published: StudyResult
 def test_rivals_stand_below_the_runs_where_they_have_a_number(published: StudyResults) -> None:
     shown = tables(published)["quality"].shown
     assert texts(shown, "variant")[-2:] == ["mean image", "Gaussian without latents"]
-    assert texts(shown, "bits_per_dim")[-1] == "4.6353"
+    assert texts(shown, "bits_per_dim")[-1] == "4.6352"
     assert len(tables(published)["cost"].shown.rows) == len(published.summary)
 
 
@@ -69,14 +69,15 @@ def test_several_seeds_are_a_mean_with_its_spread(
     published: StudyResults, seeds: pd.DataFrame
 ) -> None:
     quality = tables(published, seeds)["quality"]
-    assert texts(quality.shown, "psnr_db")[0] == "12.20 ± 1.41"
+    assert texts(quality.shown, "psnr_db")[0] == "12.17 ± 1.41"
     assert quality.rest is not None
-    assert texts(quality.rest, "psnr_db")[0] == "11.20"
+    assert texts(quality.rest, "psnr_db")[0] == "11.17"
     assert tables(published, seeds)["cost"].rest is not None, "each seed's cost"
 
 
 def test_what_images_prove_stands_in_a_table_of_its_own(published: StudyResults) -> None:
-    assert "controls" not in tables(published), "not measured"
+    unmeasured = published.summary.drop(columns=["fd_null_code", "code_cycle"])
+    assert "controls" not in tables(published, unmeasured), "not measured"
     flows = published.summary["variant"] == "pca_refined"
     summary = published.summary.assign(
         fd_null_code=900.0, code_cycle=1.25, psnr_gap_db=flows.map({True: 2.5}), best_prior="normal"

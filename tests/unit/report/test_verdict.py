@@ -24,6 +24,7 @@ def test_the_published_study_answers_what_a_reader_asks(published: StudyResults)
     assert questions(found) == [
         "Which latent size for reconstruction?",
         "Which latent size for generation?",
+        "What do the generated images prove?",
         "Does the latent size decide, or the rate of the code?",
         "What collapsed, and how is that known?",
         "What did the source report get wrong?",
@@ -52,7 +53,7 @@ def test_controls_are_asked_for_what_they_prove(published: StudyResults) -> None
     measured = published.summary.assign(code_cycle=5.0)
     found = answers(published._replace(summary=measured))
     (proof,) = [a for a in found if str(a.question) == "What do the generated images prove?"]
-    assert "**The code is overridden** in 4 runs" in str(proof.sentences[0])
+    assert "**The code is overridden** in 4 runs" in " ".join(map(str, proof.sentences))
 
 
 def test_an_ablation_says_first_what_each_idea_gains() -> None:
