@@ -232,16 +232,16 @@ def aims() -> str:
 
 def rivals() -> str:
     """Set what the working variant makes of images beside what needs no network."""
-    rivals = baselines()
+    known = baselines()
     rows = [
         (
             str(size),
             number(row.fd_reconstruction),
-            number(rivals["fd_pca"][str(size)]),
-            number(rivals["fd_blurred_train"][str(size)]),
+            number(known["fd_pca"][str(size)]),
+            number(known["fd_blurred_train"][str(size)]),
             number(row.fd_samples),
-            number(rivals["fd_gaussian"]),
-            number(rivals["fd_train_vs_test"]),
+            number(known["fd_gaussian"]),
+            number(known["fd_train_vs_test"]),
         )
         for size, row in working_by_size().iterrows()
     ]
