@@ -90,7 +90,7 @@ test-integration: $(READY)  ## the tests that run the whole pipeline
 
 test-stress: $(READY)  ## kill the pipeline 100 times, feed it 1,600 bad inputs, and the longest tests (two hours)
 	@FUZZ_CASES=400 python -m pytest -m fuzz
-	@python -m pytest -m long
+	@python -m pytest -m long --timeout 3600
 	@PYTHONPATH="$$PWD:$$PWD/tests" python tests/stress/kill_pipeline.py --kills 100
 
 bench: $(READY)  ## speed, start-up and memory here, as ratios to the textbook loop (some forty quiet minutes)
