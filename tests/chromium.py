@@ -20,8 +20,9 @@ needs_chromium = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        # As root, as CI runs, chromium has no sandbox to offer.
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        # As root, as CI runs, chromium has no sandbox to offer; a container's /dev/shm may be small.
+        flags = ["--no-sandbox", "--disable-dev-shm-usage"]
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         yield started
         started.close()
 
