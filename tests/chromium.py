@@ -20,7 +20,7 @@ needs_chromium = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        # As root, as CI runs, chromium has no sandbox to offer; a container's /dev/shm may be small.
+        # As root, as CI runs, chromium has no sandbox; /dev/shm may be small in a container.
         flags = ["--no-sandbox", "--disable-dev-shm-usage"]
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         yield started

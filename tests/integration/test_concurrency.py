@@ -14,7 +14,7 @@ from pipeline.config.loader import load_config
 from pipeline.config.paths import Paths
 from pipeline.tracking.client import get_client, search_training_runs
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 TRAINING = "train@pca_refined-2-0"
 
 
@@ -28,9 +28,15 @@ def committed(tmp_path_factory: pytest.TempPathFactory, mnist_root: Path) -> Pat
         "train": {"epochs": 15},
     }
     git_study(root, changes)
-    assert run(root, "dvc", "repro").wait() == 0
-    assert run(root, "git", "add", "-A").wait() == 0
-    assert run(root, "git", "commit", "-qm", "A small study").wait() == 0
+    for command in (
+        ["dvc", "repro"],
+        ["git", "add", "-A"],
+        ["git", "commit", "-qm", "A small study"],
+    ):
+        process = run(root, *command)
+        # Read it: who writes more than a pipe holds waits for ever.
+        said, _ = process.communicate()
+        assert process.returncode == 0, said
     return root
 
 
@@ -69,7 +75,6 @@ def test_two_repros_at_once_one_refuses_and_the_outputs_are_those_of_one(clone: 
     assert outputs(clone) == expected
 
 
-@pytest.mark.long
 def test_an_experiment_in_a_temporary_copy_beside_a_repro(clone: Path) -> None:
     """Both train, each its own run; the workspace shows what params.yaml says, the store both."""
     expected = outputs(clone)
@@ -93,7 +98,6 @@ def test_an_experiment_in_a_temporary_copy_beside_a_repro(clone: Path) -> None:
     )
 
 
-@pytest.mark.long
 def test_a_queued_experiment_has_the_same_numbers_in_dvc_and_in_mlflow(clone: Path) -> None:
     queued = run(
         clone, "dvc", "exp", "run", "--queue", "-S", "train.learning_rate=0.002", "--name", "queued"
@@ -115,7 +119,6 @@ def test_a_queued_experiment_has_the_same_numbers_in_dvc_and_in_mlflow(clone: Pa
     assert json.loads(shown)["data"].keys() >= {"validation loss", "PSNR against KL"}
 
 
-@pytest.mark.long
 def test_sync_while_a_run_is_trained_leaves_it_alone(clone: Path) -> None:
     expected = outputs(clone)
     training = run(clone, "dvc", "repro", "--force", "--single-item", TRAINING)
@@ -129,7 +132,6 @@ def test_sync_while_a_run_is_trained_leaves_it_alone(clone: Path) -> None:
     assert statuses(clone) == ["FINISHED"]
 
 
-@pytest.mark.long
 def test_a_shallow_clone_and_a_downloaded_archive_run_the_study(
     clone: Path, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -159,8 +160,8 @@ def test_the_ui_is_served_in_an_awkward_folder(project: Path, port: int) -> None
         assert answers(f"http://127.0.0.1:{free}/health", server)
         assert (project / "mlflow.db").exists()
     finally:
-        os.killpg(server.pid, 15)
-        server.wait()
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(timeout=60)
 
 
 def answers(url: str, server: "subprocess.Popen[bytes]") -> bool:

@@ -8,9 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 import psutil
@@ -97,9 +96,12 @@ def test_a_failing_run_is_reported_and_the_others_are_complete(
 ) -> None:
     wild = {"variants": {"original": {"train": {"learning_rate": 1e30, "clip_grad_norm": 1e30}}}}
     paths = workspace(tmp_path / "wild", mnist_root, wild)
-    cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
-    with cluster if on_a_cluster else nullcontext(SimpleNamespace(scheduler_address=None)) as c:
-        errors = runner.repro(paths, jobs=2, scheduler=c.scheduler_address)
+    with ExitStack() as stack:
+        scheduler = None
+        if on_a_cluster:
+            cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
+            scheduler = stack.enter_context(cluster).scheduler_address
+        errors = runner.repro(paths, jobs=2, scheduler=scheduler)
     assert list(errors) == ["train@original-2-0"]
     assert errors["train@original-2-0"].startswith("training diverged")
     assert "alone" not in caplog.text, "it would diverge again"
