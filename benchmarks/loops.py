@@ -23,7 +23,7 @@ from pipeline.config.run_record import RunRecord
 from pipeline.data.dataset import load_dataset
 from pipeline.data.loader import load_batch, shuffled_batches
 from pipeline.models.strided_conv import Downsample, Upsample
-from pipeline.models.vae import VAE, VAEConfig
+from pipeline.models.vae import VAE, Draws, VAEConfig
 from pipeline.storage.yaml_io import read_yaml
 from pipeline.tracking.live_logger import mirror_training
 from pipeline.training.device import get_device
@@ -123,7 +123,7 @@ def textbook(count: int, changes: Changes) -> Losses:
     while True:
         total = 0.0
         for x in batches:
-            output = model(x, torch.randn(len(x), run.latent_dim))
+            output = model(x, Draws(torch.randn(len(x), run.latent_dim)))
             mu, logvar = output.posterior
             reconstruction = functional.binary_cross_entropy_with_logits(output.decoder_output, x)
             kl = -0.5 * (1 + logvar - mu.square() - logvar.exp()).sum(1).mean()
