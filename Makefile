@@ -93,7 +93,7 @@ test-stress: $(READY)  ## kill the pipeline 100 times, feed it 1,600 bad inputs,
 	@python -m pytest -m long --timeout 3600
 	@PYTHONPATH="$$PWD:$$PWD/tests" python tests/stress/kill_pipeline.py --kills 100
 
-bench: $(READY)  ## speed, start-up and memory here, as ratios to the textbook loop (some forty quiet minutes)
+bench: $(READY)  ## speed, start-up and memory here, as ratios to the textbook loop (an hour, and quiet)
 	@test -e data/cifar10 || dvc repro --quiet fetch
 	@python -m benchmarks.run
 

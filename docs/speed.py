@@ -11,6 +11,8 @@ from benchmarks.results import GPU_RESULTS, MEASURING, RESULTS
 from docs.markdown import listed, number, read_json, table, verdict
 
 UNMEASURED = "unmeasured"
+# The table of training speed on cores with bf16, for which the aims were set.
+WITH_BF16 = "training_bf16"
 # Training speed: what, the case in the bench's table, its column, the aim.
 SPEED_AIMS = (
     ("one run, of the textbook loop", "one run, both cores", "of_textbook", 1.6),
@@ -67,7 +69,7 @@ def bench_setting(path: Path = RESULTS) -> str:
     return f"Measured by `make bench`: {parts}."
 
 
-def training_speed() -> str:
+def training_speed(name: str = "training") -> str:
     """Tabulate images per second beside the textbook loop and pythae."""
     rows = [
         (
@@ -76,7 +78,7 @@ def training_speed() -> str:
             number(row["of_textbook"], 2),
             number(row.get("of_pythae"), 2),
         )
-        for row in bench("training")
+        for row in bench(name)
     ]
     return table(("", "images/s", "of the textbook", "of pythae 0.1.2"), rows)
 
@@ -85,18 +87,12 @@ def speed_aims() -> str:
     """Compare training speed with what was aimed at."""
     rows = []
     for what, case, key, aim in SPEED_AIMS:
-        cases = [row for row in bench("training") if row["case"].startswith(case)]
+        cases = [row for row in bench(WITH_BF16) if row["case"].startswith(case)]
         # Of one core, or without pythae, there is no such figure.
         found = cases[0].get(key) if cases else None
         reached = UNMEASURED if found is None else verdict(found >= aim)
         rows.append((what, number(aim, 1), number(found, 2), reached))
     return table(("", "aim", "measured", ""), rows)
-
-
-def speed_without_bf16() -> str:
-    """Say what a processor without bf16 gives."""
-    cases = [f"{row['case']} {number(row['of_textbook'], 2)}" for row in bench("training_avx2")]
-    return f"Without bf16 (AVX2), of the textbook loop: {'; '.join(cases)}."
 
 
 def measured(*names: str, path: Path = RESULTS) -> str:
