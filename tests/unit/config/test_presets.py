@@ -48,7 +48,7 @@ def test_a_preset_is_laid_out_where_neither_dvc_nor_git_is(
     assert {run.variant for run in config.runs} >= {"flow", "flow_low_rate", "pca_refined"}
     command = [sys.executable, "-m", "pipeline.stages", "train", "nobody-2-0"]
     done = subprocess.run(command, cwd=paths.root, capture_output=True, text=True)
-    assert "params.yaml has no run 'nobody-2-0'; its grid has: flow_collapsed-64-0" in done.stderr
+    assert "params.yaml has no run 'nobody-2-0'; its grid has: flow_collapsed-128-0" in done.stderr
     with pytest.raises(UserError, match="no preset demos; allowed: ablation, demo, generation"):
         workspace("demos")
     assert workspace(None) == Paths()
