@@ -13,7 +13,6 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from docs.markdown import ROOT, between, claim, listed, number, read_json, table, verdict
-from pipeline.report.generation import with_best_prior
 
 REPORTS = ROOT / "reports"
 SOURCE_LOGS = ROOT / "pipeline" / "report" / "published.csv"
@@ -31,8 +30,8 @@ SAMPLE_RATIO_AIM, PRIOR_GAIN_AIM = 1.5, 0.10
 
 @cache
 def summary(folder: Path = REPORTS) -> pd.DataFrame:
-    """Read a study's summary.csv, one row a run, with its best prior's samples."""
-    return with_best_prior(pd.read_csv(folder / "summary.csv"))
+    """Read a study's summary.csv, one row a run."""
+    return pd.read_csv(folder / "summary.csv")
 
 
 @cache

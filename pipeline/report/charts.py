@@ -97,9 +97,8 @@ def likelihood_by_size(study: StudyResults, translator: Translator) -> Chart:
     curves = list(metric_curves(study.summary, "bits_per_dim"))
     ppca = pd.Series({size: ppca_bits(study.baselines, size) for size in sizes})
     curves.append(reference(_("probabilistic PCA of that size"), ppca, translator, line=1))
-    gaussian = study.baselines.get("gaussian_bits_per_dim")
-    if gaussian is not None:
-        curves.append(reference(GAUSSIAN, level(sizes, gaussian), translator, line=2))
+    gaussian = level(sizes, study.baselines["gaussian_bits_per_dim"])
+    curves.append(reference(GAUSSIAN, gaussian, translator, line=2))
     alt = _("Bits per dimension against latent size, with probabilistic PCA and a Gaussian")
     return _size_chart("bits-per-dim", alt, curves, "bits_per_dim", translator)
 
@@ -124,15 +123,14 @@ def distance_by_size(study: StudyResults, translator: Translator) -> Chart:
 
 
 def rival_curves(study: StudyResults, translator: Translator) -> Iterator[Curve]:
-    """Yield the Fréchet distances of training images and of every rival that was measured."""
+    """Yield the Fréchet distances of training images and of every rival."""
     sizes = sorted(study.params.grid.latent_dims)
     floor = level(sizes, study.baselines["fd_train_vs_test"])
     yield reference(TRAINING_IMAGES, floor, translator, line=1)
-    for index, (key, name, _column) in enumerate(RIVAL_SETS):
-        values = dict(rival_values(study.baselines, key, sizes))
-        if values:
-            by_size = level(sizes, values[None]) if None in values else pd.Series(values)
-            yield reference(name, by_size, translator, line=2 + index)
+    for index, (key, name, _image_sets) in enumerate(RIVAL_SETS):
+        values = dict(rival_values(study.baselines, f"fd_{key}", sizes))
+        by_size = level(sizes, values[None]) if None in values else pd.Series(values)
+        yield reference(name, by_size, translator, line=2 + index)
 
 
 def loss_charts(study: StudyResults, translator: Translator) -> Iterator[Chart]:

@@ -5,7 +5,6 @@ from typing import Any
 import pandas as pd
 
 from pipeline.report.conclusions import SAME_PSNR_DB
-from pipeline.report.generation import with_best_prior
 from pipeline.report.i18n import Message, _
 from pipeline.report.metrics import REGISTRY
 from pipeline.report.tables import CELL, Column, RunTable, Table, metric_column
@@ -21,7 +20,7 @@ def compare_to_baseline(summary: pd.DataFrame, baseline: str) -> pd.DataFrame:
     KEY, positive where better; `KEY_ratio` a cost relative to the baseline's; `spread` the
     standard deviation of PSNR over seeds.
     """
-    cells = with_best_prior(summary).groupby(["variant", "latent_dim"], sort=False)
+    cells = summary.groupby(["variant", "latent_dim"], sort=False)
     table = cells[["active_units", *COMPARED, *COSTS]].mean()
     sizes = table.index.get_level_values("latent_dim")
     base = table.xs(baseline).reindex(sizes).set_axis(table.index)

@@ -20,7 +20,7 @@ from pipeline.report.comparison import (
 )
 from pipeline.report.diagnosis import HEADING, collapse_message, run_label, sample_label
 from pipeline.report.folding import fold
-from pipeline.report.generation import priors_best_first, with_best_prior
+from pipeline.report.generation import priors_best_first
 from pipeline.report.image_sets import PRIORS
 from pipeline.report.metric import Metric
 from pipeline.report.metrics import REGISTRY, TABLES
@@ -66,7 +66,7 @@ def build_context(study: StudyResults) -> dict[str, Any]:
 
 def glossary(summary: pd.DataFrame) -> list[Metric]:
     """Return the metrics that the tables of runs show."""
-    shown = measured(with_best_prior(summary), REGISTRY)
+    shown = measured(summary, REGISTRY)
     return [REGISTRY[key] for key in shown if REGISTRY[key].table in ("run", *TABLES)]
 
 

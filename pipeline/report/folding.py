@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from pipeline.report.diagnosis import without_collapse
-from pipeline.report.generation import with_best_prior
 from pipeline.report.i18n import Message, _n
 from pipeline.report.tables import CELL
 
@@ -46,7 +45,7 @@ def fold(summary: pd.DataFrame) -> Fold:
     collapsed = summary[summary["collapse_label"] == "collapsed"]
     examples = set(collapsed.drop_duplicates("variant")["run"])
     names = list(summary["run"])
-    best = [str(with_best_prior(used.loc[shown])["fd_samples"].idxmin())] if shown else []
+    best = [str(used.loc[shown, "fd_samples"].idxmin())] if shown else []
     return Fold(
         shown,
         [run for run in used["run"] if run not in shown],

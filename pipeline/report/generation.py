@@ -7,28 +7,7 @@ import pandas as pd
 
 from pipeline.report.diagnosis import without_collapse
 from pipeline.report.i18n import NOTHING, Message, _
-from pipeline.report.image_sets import OF_BEST_PRIOR, PRIORS
-
-
-def with_best_prior(summary: pd.DataFrame) -> pd.DataFrame:
-    """Add each run's `best_prior` and its samples' scores.
-
-    It was chosen on validation images and stored. Of a run measured before that was done, it is the
-    one of least Fréchet distance to the test images.
-    """
-    distances = summary[[f"fd_samples_{prior}" for prior in PRIORS]].set_axis(list(PRIORS), axis=1)
-    best = distances.fillna(math.inf).idxmin(axis=1)
-    if "best_prior" in summary:
-        stored = summary["best_prior"].astype(object)
-        best = stored.where(stored.notna(), best)
-    scores = {
-        f"{measure}_samples": [
-            row.get(f"{measure}_samples_{prior}", math.nan)
-            for prior, (_index, row) in zip(best, summary.iterrows(), strict=True)
-        ]
-        for measure in OF_BEST_PRIOR
-    }
-    return summary.assign(best_prior=best, **scores)
+from pipeline.report.image_sets import PRIORS
 
 
 def priors_best_first(summary: pd.DataFrame) -> list[str]:
@@ -46,10 +25,9 @@ def best_samples(summary: pd.DataFrame, baselines: dict[str, Any]) -> list[Messa
     used = without_collapse(summary)
     if used.empty:
         return [_("No run's samples show anything: all of them collapsed.")]
-    scored = with_best_prior(used)
-    cells = scored.groupby(["variant", "latent_dim"], sort=False)["fd_samples"]
+    cells = used.groupby(["variant", "latent_dim"], sort=False)["fd_samples"]
     variant, latent_dim = cells.mean().idxmin()
-    rows = scored[(scored["variant"] == variant) & (scored["latent_dim"] == latent_dim)]
+    rows = used[(used["variant"] == variant) & (used["latent_dim"] == latent_dim)]
     spread = rows["fd_samples"].std()
     values = {
         "variant": variant,
@@ -70,8 +48,8 @@ def nearest_samples(
     distance: float, values: dict[str, Any], baselines: dict[str, Any]
 ) -> list[Message]:
     """Name the winner: the best run, of which `values` tell, or a Gaussian without latents."""
-    floor, rival = baselines["fd_train_vs_test"], baselines.get("fd_gaussian")
-    if rival is not None and rival <= distance:
+    floor, rival = baselines["fd_train_vs_test"], baselines["fd_gaussian"]
+    if rival <= distance:
         return [
             _(
                 "The samples nearest to the test images come from a **Gaussian without latents**: "
@@ -92,8 +70,6 @@ def nearest_samples(
         floor=floor,
         **values,
     )
-    if rival is None:
-        return [nearest]
     farther = _("Samples of a Gaussian without latents are farther: {rival:.1f}.", rival=rival)
     return [nearest, farther]
 
@@ -110,5 +86,5 @@ def coverage_of_samples(precision: float, recall: float, baselines: dict[str, An
         recall=recall,
         real_precision=real_precision,
         real_recall=real_recall,
-        remark=_(": smooth images, of few kinds") if blurred else NOTHING,
+        remark=_(": typical images, of few kinds") if blurred else NOTHING,
     )

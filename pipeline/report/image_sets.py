@@ -30,7 +30,7 @@ BEST_PRIOR = Metric(
     _("best prior"),
     _(
         "the prior whose samples have the least Fréchet distance to validation images, which no "
-        "model was trained on; to test images where that was not measured"
+        "model was trained on"
     ),
     "sets",
 )
@@ -109,6 +109,9 @@ MEASURES = {
     ),
 }
 
+# Those that baselines.json has of real images and of rivals, too.
+OF_FEATURES = tuple(key for key in MEASURES if key != "patch_fd")
+
 
 def of_sets(table: str) -> tuple[Metric, ...]:
     """Return the table's measures of every set of images."""
@@ -146,8 +149,7 @@ def on_validation_images() -> tuple[Metric, ...]:
 def of_training_images() -> tuple[Metric, ...]:
     """Return every measure of the training images' features: what real images score."""
     name = _("training images")
-    keys = [key for key in MEASURES if key != "patch_fd"]
-    return tuple(_measured(key, "train_vs_test", name, name, "baselines") for key in keys)
+    return tuple(_measured(key, "train_vs_test", name, name, "baselines") for key in OF_FEATURES)
 
 
 def _measured(

@@ -2,7 +2,7 @@
 
 from pipeline.config.grid import Config
 from pipeline.models.flow import NUM_STEPS
-from pipeline.report.i18n import NOTHING, Message, _, _n
+from pipeline.report.i18n import Message, _, _n
 from pipeline.report.parts import current_part
 from pipeline.report.results import StudyResults
 
@@ -40,15 +40,12 @@ def grid(study: StudyResults) -> Message:
 
 
 def _learned_from(study: StudyResults) -> Message:
-    """Say from how many images, and for how long; former studies kept no count."""
-    count = study.baselines.get("num_train_images")
-    if count is None:
-        return NOTHING
+    """Say from how many images, and for how long."""
     epochs = study.summary["epochs"].unique()
     return _n(
         " Each run learned from {count} image, for {epochs} epochs.",
         " Each run learned from {count} images, for {epochs} epochs.",
-        count,
+        study.baselines["num_train_images"],
         epochs=" / ".join(map(str, epochs)),
     )
 
@@ -117,13 +114,10 @@ def _images(study: StudyResults) -> Message:
 def _probe(study: StudyResults) -> Message:
     """Say what a linear probe must be compared with, or why there is none."""
     if "probe_accuracy" in study.summary and study.summary["probe_accuracy"].notna().any():
-        share = study.baselines.get("most_frequent_class")
-        if share is None:
-            return NOTHING
         return _(
             " A linear probe that always named the most frequent class would be right in "
             "{share:.1%} of the test images.",
-            share=share,
+            share=study.baselines["most_frequent_class"],
         )
     return _(" There is no linear probe: the images have no labels, or all have the same one.")
 

@@ -13,32 +13,26 @@ EXPLORER = "explorer.html"
 
 
 class Part(NamedTuple):
-    """A page by the name of its preset, and its folder under reports/.
-
-    Of one that is not `published`, not in git, other pages name the command that makes it: a page's
-    bytes must not depend on which folders happen to be there.
-    """
+    """A page by the name of its preset, and its folder under reports/."""
 
     preset: str
     title: Message
     folder: str
-    published: bool = True
 
 
 STUDY = Part("", _("Study: latent sizes"), "")
 PARTS = (
     STUDY,
     Part("ablation", _("Ablation: what each idea gains"), "ablation/"),
-    Part("generation", _("Generation: what samples prove"), "generation/", published=False),
+    Part("generation", _("Generation: what samples prove"), "generation/"),
 )
 
 
 class Link(NamedTuple):
-    """A part's title, and its page without the ending; none where there is none to go to."""
+    """A part's title, and its page without the ending; none of the page itself."""
 
     title: Message
     page: str | None
-    current: bool = False
 
 
 def current_part(params: Config) -> Part | None:
@@ -56,15 +50,9 @@ def part_links(params: Config, language: str, up: str) -> list[Link]:
         return []
     top = up + "../" * current.folder.count("/")
     page = page_of(params.report.languages, language)
-    return [_link(part, f"{top}{part.folder}{page}", part == current) for part in PARTS]
-
-
-def _link(part: Part, page: str, current: bool) -> Link:
-    """Link a part unless it is the page itself or not there."""
-    if current or part.published:
-        return Link(part.title, None if current else page, current)
-    command = f"make {part.preset}"
-    return Link(_("{title} (made by `{command}`)", title=part.title, command=command), None)
+    return [
+        Link(part.title, None if part == current else f"{top}{part.folder}{page}") for part in PARTS
+    ]
 
 
 def language_links(languages: Sequence[str], language: str, up: str) -> list[tuple[str, str]]:

@@ -7,7 +7,6 @@ import pandas as pd
 from pipeline.report.chart import Chart
 from pipeline.report.diagnosis import LABELS, without_collapse
 from pipeline.report.figures import COLORS, MARKERS, Axis, Points, plane
-from pipeline.report.generation import with_best_prior
 from pipeline.report.i18n import Translator, _
 from pipeline.report.results import StudyResults
 from pipeline.report.rivals import (
@@ -49,15 +48,10 @@ def perception_distortion(study: StudyResults, translator: Translator) -> Chart:
     say = translator.translate
     points = list(run_points(study.summary, "psnr_db", "fd_reconstruction", translator))
     sizes = study.params.grid.latent_dims
-    distances = {
-        size: distance
-        for size, distance in rival_values(study.baselines, "fd_pca", sizes)
-        if size is not None
-    }
-    if distances:
-        faithful = pd.Series({size: pca_psnr(study.baselines, size) for size in distances})
-        names = [str(size) for size in distances]
-        points.append(Points(say(PCA), faithful, pd.Series(distances), "black", "_", names))
+    distances = pd.Series(dict(rival_values(study.baselines, "fd_pca", sizes)))
+    faithful = pd.Series({size: pca_psnr(study.baselines, size) for size in sizes})
+    names = [str(size) for size in distances.index]
+    points.append(Points(say(PCA), faithful, distances, "black", "_", names))
     title = say(_("Perception and distortion of reconstructions"))
     distance = Axis(say(DISTANCE), log=True)
     levels = {say(TRAINING_IMAGES): study.baselines["fd_train_vs_test"]}
@@ -71,18 +65,16 @@ def perception_distortion(study: StudyResults, translator: Translator) -> Chart:
 def rate_distance(study: StudyResults, translator: Translator) -> Chart:
     """Put the distance of samples against the rate, beside what a decoder draws without a code."""
     say = translator.translate
-    summary = with_best_prior(study.summary)
-    points = list(run_points(summary, "test_kl", "fd_samples", translator))
-    scored = summary.dropna(subset=["fd_null_code"])
-    if not scored.empty:
-        points += [
-            Points("", rows["test_kl"], rows["fd_null_code"], color, "x")
-            for rows, color, _marker in by_variant(summary, scored)
-        ]
-        points.append(legend_entry(say(_("the same decoder without a code, z = 0")), "x"))
-    levels = {say(TRAINING_IMAGES): study.baselines["fd_train_vs_test"]}
-    if (gaussian := study.baselines.get("fd_gaussian")) is not None:
-        levels[say(GAUSSIAN)] = gaussian
+    points = list(run_points(study.summary, "test_kl", "fd_samples", translator))
+    points += [
+        Points("", rows["test_kl"], rows["fd_null_code"], color, "x")
+        for rows, color, _marker in by_variant(study.summary, study.summary)
+    ]
+    points.append(legend_entry(say(_("the same decoder without a code, z = 0")), "x"))
+    levels = {
+        say(TRAINING_IMAGES): study.baselines["fd_train_vs_test"],
+        say(GAUSSIAN): study.baselines["fd_gaussian"],
+    }
     title = say(_("Rate of the code and distance of samples"))
     distance = Axis(say(DISTANCE), log=True)
     return Chart(

@@ -1,7 +1,6 @@
 """What a VAE must beat: the mean image, PCA, a Gaussian without latents, images merely blurred.
 
-Their rows stand below the runs' in the tables, and rules say who wins. What baselines.json lacks,
-because it is older or the study has no such rival, is left out.
+Their rows stand below the runs' in the tables, and rules say who wins.
 """
 
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ import pandas as pd
 from pipeline.evaluation.reconstruction import psnr
 from pipeline.report.diagnosis import without_collapse
 from pipeline.report.i18n import Message, _
-from pipeline.report.image_sets import IMAGE_SETS, MEASURES
+from pipeline.report.image_sets import IMAGE_SETS, OF_FEATURES
 
 MEAN_IMAGE = _("mean image")
 GAUSSIAN = _("Gaussian without latents")
@@ -21,12 +20,13 @@ BLURRED = _("blurred training images")
 TRAINING_IMAGES = _("training images")
 # Bits that a pixel-channel costs whoever knows nothing of images.
 GUESSING = 8.0
-# Of the rivals that are sets of images: key in baselines.json, name, and whose column it is in.
+# The rivals that are sets of images: key in baselines.json, name, and of which sets of a run's.
 RIVAL_SETS = (
-    ("fd_pca", PCA, "fd_reconstruction"),
-    ("fd_blurred_train", BLURRED, "fd_reconstruction"),
-    ("fd_gaussian", GAUSSIAN, "fd_samples_normal"),
+    ("pca", PCA, ("reconstruction",)),
+    ("blurred_train", BLURRED, ("reconstruction",)),
+    ("gaussian", GAUSSIAN, ("samples_normal", "samples")),
 )
+FLOOR = ("train_vs_test", TRAINING_IMAGES, (*IMAGE_SETS, "samples"))
 
 
 def rival_rows(baselines: dict[str, Any], sizes: list[int]) -> pd.DataFrame:
@@ -38,17 +38,14 @@ def rival_rows(baselines: dict[str, Any], sizes: list[int]) -> pd.DataFrame:
             "bce": baselines["mean_image_bce"],
             "explained_information": 0.0,
         },
-        {"variant": GAUSSIAN, "bits_per_dim": baselines.get("gaussian_bits_per_dim")},
+        {"variant": GAUSSIAN, "bits_per_dim": baselines["gaussian_bits_per_dim"]},
     ]
-    for key, name, column in RIVAL_SETS:
-        for size, value in rival_values(baselines, key, sizes):
-            rows.append({"variant": name, "latent_dim": size, column: value})
-    real = {
-        f"{measure}_{images}": baselines.get(f"{measure}_train_vs_test")
-        for measure in MEASURES
-        for images in (*IMAGE_SETS, "samples")
-    }
-    return pd.DataFrame([*rows, {"variant": TRAINING_IMAGES} | real])
+    for key, name, image_sets in (*RIVAL_SETS, FLOOR):
+        found = {m: dict(rival_values(baselines, f"{m}_{key}", sizes)) for m in OF_FEATURES}
+        for size in found["fd"]:
+            scores = {f"{m}_{i}": values[size] for m, values in found.items() for i in image_sets}
+            rows.append({"variant": name, "latent_dim": size} | scores)
+    return pd.DataFrame(rows)
 
 
 def pca_psnr(baselines: dict[str, Any], size: int) -> float:
@@ -67,18 +64,18 @@ def rival_values(
     baselines: dict[str, Any], key: str, sizes: list[int]
 ) -> Iterator[tuple[int | None, float]]:
     """Yield a rival's values by latent size, or its one value with no size."""
-    value = baselines.get(key)
+    value = baselines[key]
     if isinstance(value, dict):
-        yield from ((size, value[str(size)]) for size in sorted(sizes) if str(size) in value)
-    elif value is not None:
+        yield from ((size, value[str(size)]) for size in sorted(sizes))
+    else:
         yield None, value
 
 
 def likelihood_against_gaussian(summary: pd.DataFrame, baselines: dict[str, Any]) -> list[Message]:
     """Say which runs' likelihood beats that of a Gaussian with full covariance, if any does."""
-    level = baselines.get("gaussian_bits_per_dim")
+    level = baselines["gaussian_bits_per_dim"]
     scored = without_collapse(summary).dropna(subset=["bits_per_dim"])
-    if level is None or scored.empty:
+    if scored.empty:
         return []
     if level > GUESSING:
         return [
@@ -160,7 +157,7 @@ def likelihood_against_ppca(summary: pd.DataFrame) -> list[Message]:
 def reconstructions_against_pca(summary: pd.DataFrame, baselines: dict[str, Any]) -> list[Message]:
     """Say whose reconstructions are nearer to test images than PCA's of their size, by features."""
     sizes = [int(size) for size in summary["latent_dim"].unique()]
-    distances = {size: value for size, value in rival_values(baselines, "fd_pca", sizes) if size}
+    distances = dict(rival_values(baselines, "fd_pca", sizes))
     pca = summary["latent_dim"].map(distances)
     winners, total = against_pca(summary.assign(fd_pca=pca), "fd_reconstruction", "fd_pca")
     if not total:

@@ -12,7 +12,6 @@ import pandas as pd
 from pipeline.config.grid import Config
 from pipeline.report.conclusions import SAME_PSNR_DB
 from pipeline.report.diagnosis import without_collapse
-from pipeline.report.generation import with_best_prior
 from pipeline.report.i18n import Message, _
 from pipeline.report.proofs import SAME_DISTANCE
 
@@ -37,7 +36,7 @@ def size_or_rate(summary: pd.DataFrame, families: Sequence[Sequence[str]]) -> li
     """
     if summary["latent_dim"].nunique() < 2:
         return []
-    used = without_collapse(with_best_prior(summary))
+    used = without_collapse(summary)
     messages = []
     for family in families:
         runs = used[used["variant"].isin(family)]

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from pipeline.report.diagnosis import LABELS
-from pipeline.report.generation import with_best_prior
 from pipeline.report.i18n import NOTHING, Message, _
 from pipeline.report.image_sets import IMAGE_SETS, PRIORS
 from pipeline.report.metrics import REGISTRY, TABLES, in_table
@@ -122,7 +121,6 @@ def run_tables(summary: pd.DataFrame, rivals: pd.DataFrame) -> dict[str, RunTabl
 
     A column without a number is left out, and a table without a column of its own.
     """
-    summary = with_best_prior(summary)
     means = over_seeds(summary)
     tables = {}
     for name in TABLES:

@@ -21,7 +21,7 @@ PAGES = (
     "translations/report.uk.html",
 )
 PUBLISHED = {
-    part.preset or "study": ROOT / "reports" / part.folder for part in PARTS if part.published
+    part.preset or "study": ROOT / "reports" / part.folder for part in PARTS
 }
 
 

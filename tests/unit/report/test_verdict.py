@@ -62,4 +62,4 @@ def test_an_ablation_says_first_what_each_idea_gains() -> None:
     assert str(first.question) == "What does each idea gain?"
     assert first.evidence == "gains"
     assert str(second.question) == "Which variant reconstructs best?", "there is one size"
-    assert "Worse than sigma_vae: **deeper** (-4.60)" in " ".join(map(str, first.sentences))
+    assert "Better than sigma_vae: **linear** (+0.56)" in " ".join(map(str, first.sentences))
