@@ -13,6 +13,7 @@ BASELINES = {
     "fd_gaussian": 1443.0,
 }
 PRIORS = ("normal", "gmm", "two_stage")
+SCORES = tuple(f"fd_samples_{prior}" for prior in PRIORS)
 
 
 def run(latent_dim: int, distances: tuple[float, ...], recall: float = 0.5, **changes) -> dict:
@@ -21,7 +22,10 @@ def run(latent_dim: int, distances: tuple[float, ...], recall: float = 0.5, **ch
         "variant": "a",
         "latent_dim": latent_dim,
         "collapse_label": "healthy",
-        **{f"fd_samples_{prior}": distance for prior, distance in zip(PRIORS, distances, strict=True)},
+        **{
+            f"fd_samples_{prior}": distance
+            for prior, distance in zip(PRIORS, distances, strict=True)
+        },
         "best_prior": PRIORS[distances.index(min(distances))],
         "fd_samples": min(distances),
         "precision_samples": 0.8,

@@ -20,9 +20,7 @@ PAGES = (
     "translations/report.uk.md",
     "translations/report.uk.html",
 )
-PUBLISHED = {
-    part.preset or "study": ROOT / "reports" / part.folder for part in PARTS
-}
+PUBLISHED = {part.preset or "study": ROOT / "reports" / part.folder for part in PARTS}
 
 
 def numbers(text: str) -> list[str]:
@@ -60,7 +58,7 @@ def test_the_page_needs_no_other_file_and_escapes_what_it_shows(
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in page
     sources = re.findall(r"""(?:src|href)=["']([^"']*)""", page)
-    pages = ("#", "translations/", "ablation/", "explorer.html")
+    pages = ("#", "translations/", "ablation/", "generation/", "explorer.html")
     elsewhere = [source for source in sources if not source.startswith(pages)]
     assert {source.partition(":")[0] for source in elsewhere} == {"data"}
     assert len(re.findall("<img[^>]*alt=.[^ ]", page)) == page.count("<img")

@@ -1,0 +1,159 @@
+"""Say the published study of generation in Markdown, as `docs/numbers.py` does the study."""
+
+import pandas as pd
+
+from docs.markdown import claim, listed, number, read_json, table, verdict
+from docs.numbers import PRIORS, REPORTS, WORKING, baselines, params, summary, trained_for, variant
+
+GENERATION = REPORTS / "generation"
+COLLAPSED = "flow_collapsed"
+# What was aimed at before the measurements: Fréchet distances of samples and of decoded codes of
+# images, the least at most; and nats that the run of these samples has to keep.
+SAMPLES_MUST, SAMPLES_AIM = 350, 150
+CODES_MUST, CODES_AIM = 300, 100
+LEAST_RATE = 20
+
+
+def flows() -> pd.DataFrame:
+    """Select the flows that use their codes, the cheapest code first."""
+    runs = summary(GENERATION)
+    used = runs[runs["variant"].str.startswith("flow") & (runs["is_collapsed"] == 0)]
+    return used.sort_values("test_kl")
+
+
+def best() -> pd.Series:
+    """Select the flow whose samples are nearest to the test images."""
+    found = flows()
+    return found.loc[found["fd_samples"].idxmin()]
+
+
+def generation_headline() -> str:
+    """Say in short which model draws what a person recognises."""
+    run, plain = best(), variant(WORKING, GENERATION).iloc[0]
+    claim(run["collapse_label"] == "healthy", "the best flow uses its code")
+    return (
+        f"New images worth looking at take a decoder that draws, and a cheap code: a flow at "
+        f"{number(run['test_kl'])} nats (`{run['run']}`, trained on one GPU) has a Fréchet "
+        f"distance of {number(run['fd_samples'])}, the means of `{plain['run']}` have "
+        f"{number(plain['fd_samples'])}. These are its first sixty:"
+    )
+
+
+def generation_setting() -> str:
+    """Say what the numbers are of."""
+    config = params(GENERATION)
+    made_with = read_json(GENERATION / "results" / "made_with.json")
+    return (
+        f"Latent size {listed(config['grid']['latent_dims'])}, "
+        f"{trained_for(summary(GENERATION))} of "
+        f"{number(baselines(GENERATION)['num_train_images'])} images, "
+        f"seed {listed(config['grid']['seeds'])}; on {made_with['machine']}, PyTorch "
+        f"{made_with['torch']}."
+    )
+
+
+def generation() -> str:
+    """Tabulate every decoder by the rate of its code."""
+    head = ("decoder", "beta", "verdict", "KL, nats", "PSNR, dB", "FD rec.", "FD normal")
+    rows = [
+        (
+            f"`{run.variant}`",
+            beta(run.variant),
+            run.collapse_label,
+            number(run.test_kl, 1),
+            number(run.psnr_db, 2),
+            number(run.fd_reconstruction),
+            number(run.fd_samples_normal),
+            f"{number(run.fd_samples)} ({PRIORS[run.best_prior]})",
+            number(run.fd_null_code),
+            number(run.precision_samples, 2),
+            number(run.recall_samples, 2),
+            number(run.patch_fd_samples, 3),
+        )
+        for run in summary(GENERATION).sort_values("test_kl").itertuples()
+    ]
+    more = ("FD best prior", "FD, z = 0", "precision", "recall", "patch FD")
+    return table((*head, *more), rows, text_columns=3)
+
+
+def beta(name: str) -> str:
+    """Say a flow's weight of the KL term; that of a likelihood is another scale's."""
+    loss = params(GENERATION)["variants"][name].get("loss", {})
+    return f"{loss['beta']:g}" if "beta" in loss else "–"
+
+
+def rate_decides() -> str:
+    """Say which rate is for what, and that the code is in use."""
+    found, plain = flows(), variant(WORKING, GENERATION).iloc[0]
+    least, most = found.iloc[0], found.iloc[-1]
+    claim(found["fd_samples"].is_monotonic_increasing, "samples are farther the dearer the code")
+    claim(found["fd_reconstruction"].is_monotonic_decreasing, "reconstructions come nearer")
+    claim(all(found["fd_samples"] < plain["fd_samples"]), "every flow draws nearer samples")
+    claim(plain["psnr_db"] > found["psnr_db"].max(), "a mean has the better PSNR")
+    alone = (found["fd_null_code"] / found["fd_samples"]).min()
+    claim(alone > 1.5, "no flow does as well without its code")
+    return (
+        f"The rate decides. The dearer the code, the nearer reconstructions come "
+        f"({number(least['fd_reconstruction'])} at {number(least['test_kl'])} nats, "
+        f"{number(most['fd_reconstruction'])} at {number(most['test_kl'])}), and the farther "
+        f"samples go ({number(least['fd_samples'])} and {number(most['fd_samples'])}): what a code "
+        f"says more, a prior has to guess. Every flow draws nearer samples than `{WORKING}`, whose "
+        f"means have {number(plain['fd_samples'])}, and reconstructs with less PSNR than its "
+        f"{number(plain['psnr_db'], 2)} dB: a sample of p(x|z) pays for the detail that it makes "
+        f"up. None owes its images to the decoder alone: with every z zero they are at least "
+        f"{number(alone, 1)} times as far."
+    )
+
+
+def collapsed_flow() -> str:
+    """Say what the decoder does where its code was not worth its price."""
+    run = variant(COLLAPSED, GENERATION).iloc[0]
+    claim(run["is_collapsed"] == 1, f"{COLLAPSED} collapsed")
+    claim(run["fd_samples"] > flows()["fd_samples"].max(), "the collapsed flow draws the worst")
+    return (
+        f"`{COLLAPSED}` keeps {number(run['test_kl'], 2)} nats, and its samples are the farthest "
+        f"of the flows: {number(run['fd_samples'])}."
+    )
+
+
+def generation_aims() -> str:
+    """Compare with what was aimed at."""
+    samples, codes = best(), flows()["fd_reconstruction"].min()
+    rows = [
+        (
+            "samples of the best prior, FD",
+            number(samples["fd_samples"], 1),
+            number(SAMPLES_MUST),
+            verdict(samples["fd_samples"] <= SAMPLES_MUST),
+            number(SAMPLES_AIM),
+            verdict(samples["fd_samples"] <= SAMPLES_AIM),
+        ),
+        (
+            "rate of that run, nats",
+            number(samples["test_kl"], 1),
+            number(LEAST_RATE),
+            verdict(samples["test_kl"] >= LEAST_RATE),
+            "",
+            "",
+        ),
+        (
+            "codes of test images decoded, FD",
+            number(codes, 1),
+            number(CODES_MUST),
+            verdict(codes <= CODES_MUST),
+            number(CODES_AIM),
+            verdict(codes <= CODES_AIM),
+        ),
+    ]
+    return table(("", "measured", "must", "", "aim", ""), rows)
+
+
+def generation_time() -> str:
+    """Say how long a flow trained."""
+    seconds = flows()["train_seconds"]
+    together = summary(GENERATION)["train_seconds"].max()
+    return (
+        f"Five runs trained side by side on one card by CUDA's Multi-Process Service; each flow "
+        f"took {number(seconds.min())} to {number(seconds.max())} s so, all of them "
+        f"{number(together)} s."
+    )
