@@ -28,14 +28,14 @@ def proofs(summary: pd.DataFrame) -> list[Message]:
     return [
         *distance_proves_nothing(collapsed, used),
         *as_well_without_a_code(used),
-        *drawn_around_their_mean(measured(used, "psnr_gap_db")),
-        *encoded_again(measured(used, "code_cycle")),
+        *drawn_around_their_mean(used.dropna(subset=["psnr_gap_db"])),
+        *encoded_again(used),
     ]
 
 
 def distance_proves_nothing(collapsed: pd.DataFrame, used: pd.DataFrame) -> list[Message]:
     """Name the collapsed run of the best samples, if a run that uses its code has none better."""
-    if collapsed["fd_samples"].isna().all():
+    if collapsed.empty:
         return []
     best = collapsed.loc[collapsed["fd_samples"].idxmin()]
     matched = used[used["fd_samples"] * (1 + SAME_DISTANCE) >= best["fd_samples"]]
@@ -153,11 +153,6 @@ def encoded_again(used: pd.DataFrame) -> list[Message]:
 def over_seeds(runs: pd.DataFrame) -> pd.DataFrame:
     """Return a row of means for each variant and latent size, indexed by both."""
     return runs.groupby(CELL, sort=False).mean(numeric_only=True)
-
-
-def measured(cells: pd.DataFrame, key: str) -> pd.DataFrame:
-    """Return the rows that have this number."""
-    return cells.dropna(subset=[key]) if key in cells else cells.iloc[:0]
 
 
 def listed(cells: pd.DataFrame, digits: int, *keys: str) -> Message | str:
