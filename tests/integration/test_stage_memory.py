@@ -27,7 +27,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.long]
 @pytest.fixture(autouse=True)
 def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT"):
-        monkeypatch.delenv(name, raising=False)
+        # Set first: what is not there is not put back as it was, and `run_preset` names a store.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
 
 
 @contextmanager
