@@ -50,14 +50,26 @@ def _acquire(lock: FileLock, path: Path, name: str) -> None:
 
 
 def is_locked(path: Path) -> bool:
-    """Tell whether a living process holds the lock; the system releases those of dead ones.
+    """Tell whether a living process holds the lock; the system releases those of dead ones."""
+    if not path.exists():
+        return False
+    with free_lock(path) as free:
+        return not free
+
+
+@contextmanager
+def free_lock(path: Path) -> Iterator[bool]:
+    """Hold a lock that no living process holds, and tell whether it was free.
 
     Where the file system has no locks nobody knows, and the answer is the careful one.
     """
-    if not path.exists():
-        return False
+    lock = FileLock(path, timeout=0)
     try:
-        with FileLock(path, timeout=0):
-            return False
+        lock.acquire()
     except (Timeout, OSError):
-        return True
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()

@@ -1,5 +1,6 @@
-"""dvc.lock made usable again: united after a git merge, set aside where a kill tore it."""
+"""What DVC writes in place made usable again: dvc.lock, and its register of who uses which file."""
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,45 @@ from typing import Any
 from pipeline import UserError
 from pipeline.config.paths import Paths
 from pipeline.storage import dvc_lock, merge_conflicts
+from pipeline.storage.locks import free_lock
 from pipeline.storage.yaml_io import parse_yaml, read_yaml
 
 SHOWN_STAGES = 5
 logger = logging.getLogger(__name__)
+
+
+def repair_locks(paths: Paths) -> None:
+    """Make both usable, if a git merge or a kill left one that is not."""
+    repair_register(paths)
+    repair_dvc_lock(paths)
+
+
+def repair_register(paths: Paths) -> None:
+    """Remove DVC's register of who reads and writes which file, if a kill tore it.
+
+    Nothing is lost: it lists what processes hold while they run, and the one that wrote it died.
+    While DVC writes it, it holds the guard beside it.
+    """
+    register = paths.root / ".dvc" / "tmp" / "rwlock"
+    if not is_torn(register):
+        return
+    with free_lock(register.with_suffix(".lock")) as free:
+        if free and is_torn(register):
+            register.unlink()
+            logger.warning(
+                "%s was torn by a kill and is removed: it named dead processes", register
+            )
+
+
+def is_torn(register: Path) -> bool:
+    """Tell whether there is a register that is no JSON."""
+    try:
+        json.loads(register.read_bytes())
+    except FileNotFoundError:
+        return False
+    except ValueError:
+        return True
+    return False
 
 
 def repair_dvc_lock(paths: Paths) -> None:
@@ -21,7 +57,7 @@ def repair_dvc_lock(paths: Paths) -> None:
     text = lock.read_bytes().decode("utf-8", "replace")
     if merge_conflicts.first_marker(text) is not None:
         unite_sides(lock, text)
-    elif not is_whole(lock) and not without_doubles(lock, text):
+    elif not is_whole_file(lock) and not without_doubles(lock, text):
         set_aside(paths)
 
 
@@ -92,7 +128,7 @@ def _listed(stages: list[str]) -> str:
     return ", ".join(stages[:SHOWN_STAGES]) + (f" and {more} more" if more > 0 else "")
 
 
-def is_whole(lock: Path) -> bool:
+def is_whole_file(lock: Path) -> bool:
     """Tell whether DVC can read the file: it writes it in place, so a kill may cut it off."""
     try:
         return is_readable(read_yaml(lock))
