@@ -33,9 +33,7 @@ def repair_register(paths: Paths) -> None:
     with free_lock(register.with_suffix(".lock")) as free:
         if free and is_torn(register):
             register.unlink()
-            logger.warning(
-                "%s was torn by a kill and is removed: it named dead processes", register
-            )
+            logger.warning("%s was torn by a kill, and is removed", register)
 
 
 def is_torn(register: Path) -> bool:
