@@ -16,7 +16,6 @@ def compared(name: str) -> dict[str, float]:
     mine = variant(name, ABLATION).mean(numeric_only=True)
     return {
         "psnr_gain": mine.psnr_db - baseline.psnr_db,
-        "fd_samples_gain": 1 - mine.fd_samples / baseline.fd_samples,
         "params": mine.num_params / baseline.num_params,
         "flops": mine.forward_flops / baseline.forward_flops,
     }

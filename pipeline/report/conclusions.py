@@ -85,7 +85,7 @@ def recommendation(summary: pd.DataFrame) -> Message:
     near = scores.iloc[:-1][best["mean"] - scores["mean"].iloc[:-1] <= margin]
     others = ", ".join(f"{name} {size}" for name, size in near.index)
     spread_text = f" ± {spread:.2f}" if spread else ""
-    tied = _(" Within the noise it is not distinguishable from {others}.", others=others)
+    tied = _(" No more than {margin:.2f} dB from it: {others}.", margin=margin, others=others)
     return _(
         "The most faithful reconstructions come from **{variant}** at latent size "
         "**{latent_dim}**: PSNR {psnr} dB, which {relation} PCA of that size ({pca:.2f} dB).{tied}",

@@ -38,8 +38,8 @@ CONTROLS = (
         "psnr_gap_db",
         _("PSNR lost by drawing"),
         _(
-            "PSNR of the mean of p(x|z) − PSNR of one sample: 0 to 3 dB where samples are those "
-            "of p(x|z)"
+            "PSNR of the mean of p(x|z) − PSNR of one sample: 3 dB where samples are those of "
+            "p(x|z), less where they vary too little, more where they override the code"
         ),
         "controls",
         DB,

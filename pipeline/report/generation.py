@@ -8,6 +8,7 @@ import pandas as pd
 from pipeline.report.diagnosis import without_collapse
 from pipeline.report.i18n import NOTHING, Message, _
 from pipeline.report.image_sets import PRIORS
+from pipeline.report.rivals import named
 
 
 def priors_best_first(summary: pd.DataFrame) -> list[str]:
@@ -25,8 +26,9 @@ def best_samples(summary: pd.DataFrame, baselines: dict[str, Any]) -> list[Messa
     used = without_collapse(summary)
     if used.empty:
         return [_("No run's samples show anything: all of them collapsed.")]
-    cells = used.groupby(["variant", "latent_dim"], sort=False)["fd_samples"]
-    variant, latent_dim = cells.mean().idxmin()
+    distances = used.groupby(["variant", "latent_dim"], sort=False)["fd_samples"].mean()
+    variant, latent_dim = distances.idxmin()
+    same = distances.index[distances == distances.min()].drop((variant, latent_dim))
     rows = used[(used["variant"] == variant) & (used["latent_dim"] == latent_dim)]
     spread = rows["fd_samples"].std()
     values = {
@@ -38,6 +40,7 @@ def best_samples(summary: pd.DataFrame, baselines: dict[str, Any]) -> list[Messa
     }
     return [
         *nearest_samples(rows["fd_samples"].mean(), values, baselines),
+        *([_("As near: {others}.", others=named(same))] if len(same) else []),
         coverage_of_samples(
             rows["precision_samples"].mean(), rows["recall_samples"].mean(), baselines
         ),
@@ -75,10 +78,10 @@ def nearest_samples(
 
 
 def coverage_of_samples(precision: float, recall: float, baselines: dict[str, Any]) -> Message:
-    """Say precision and recall together: blur raises the one and sinks the other."""
+    """Say precision and recall together: images of few kinds raise the one and sink the other."""
     real_precision = baselines["precision_train_vs_test"]
     real_recall = baselines["recall_train_vs_test"]
-    blurred = precision > real_precision and recall < real_recall / 2
+    narrow = precision > real_precision and recall < real_recall / 2
     return _(
         "The precision of these nearest samples is {precision:.3f} and their recall {recall:.3f} "
         "(training images: {real_precision:.3f} and {real_recall:.3f}){remark}.",
@@ -86,5 +89,11 @@ def coverage_of_samples(precision: float, recall: float, baselines: dict[str, An
         recall=recall,
         real_precision=real_precision,
         real_recall=real_recall,
-        remark=_(": typical images, of few kinds") if blurred else NOTHING,
+        remark=_(
+            ": few kinds of images; precision says little where a Gaussian without latents has "
+            "{gaussian:.3f}",
+            gaussian=baselines["precision_gaussian"],
+        )
+        if narrow
+        else NOTHING,
     )

@@ -2,7 +2,7 @@
 
 from pipeline.config.grid import Config
 from pipeline.models.flow import NUM_STEPS
-from pipeline.report.i18n import Message, _, _n
+from pipeline.report.i18n import NOTHING, Message, _, _n
 from pipeline.report.parts import current_part
 from pipeline.report.results import StudyResults
 
@@ -55,7 +55,10 @@ def method(study: StudyResults) -> dict[str, Message]:
     return {
         "latents": Message("{images}{probe}", {"images": _images(study), "probe": _probe(study)}),
         "generation": _features(study),
-        "quality": _likelihood(study.params),
+        "quality": Message(
+            "{likelihood}{lambdas}",
+            {"likelihood": _likelihood(study.params), "lambdas": _lambdas(study.params)},
+        ),
     } | _flows(study.params)
 
 
@@ -78,15 +81,17 @@ def repeatability(made_with: dict[str, str]) -> Message:
 def how_to_reproduce(params: Config) -> Message:
     """Name the command that makes this study, and where its numbers lie."""
     part = current_part(params)
-    target = "demo" if part is None else part.preset or "repro"
+    preset = "demo" if part is None else part.preset
+    changes = _(" and pipeline/presets/{preset}.yaml", preset=preset) if preset else NOTHING
     return _(
-        "`{command}` rebuilds this page from params.yaml; `dvc repro` alone reruns only what a "
-        "change affects. Every number above is in `summary.csv` beside the page, and under the "
-        "same keys in `reports/metrics/<run>.json` and MLflow. `make ablation` compares all "
-        "variants at one latent size; its page is in `reports/ablation/`. `make generation` "
-        "compares decoders that are flows, at several rates; its page is in "
+        "`{command}` rebuilds this page from params.yaml{changes}; `dvc repro` alone reruns only "
+        "what a change affects. Every run's numbers are in `summary.csv` beside the page, and "
+        "under the same keys in `reports/metrics/<run>.json` and MLflow. `make ablation` compares "
+        "the variants that decode means at one latent size; its page is in `reports/ablation/`. "
+        "`make generation` compares decoders that are flows, at several rates; its page is in "
         "`reports/generation/`.",
-        command="make " + target,
+        command="make " + (preset or "repro"),
+        changes=changes,
     )
 
 
@@ -141,8 +146,24 @@ def _features(study: StudyResults) -> Message:
     )
 
 
+def _with_likelihood(params: Config, likelihood: str) -> list[str]:
+    return [v for v in params.grid.variants if params.recipe(v).loss.likelihood == likelihood]
+
+
+def _lambdas(params: Config) -> Message:
+    """Say whose images are parameters of a distribution and not its mean."""
+    variants = _with_likelihood(params, "continuous_bernoulli")
+    if not variants:
+        return NOTHING
+    return _(
+        " Images of {variants} are λ, as its authors show them, and λ is no mean: PSNR and "
+        "distances pay for that.",
+        variants=", ".join(f"`{variant}`" for variant in variants),
+    )
+
+
 def _flows(params: Config) -> dict[str, Message]:
-    flows = [v for v in params.grid.variants if params.recipe(v).loss.likelihood == "flow"]
+    flows = _with_likelihood(params, "flow")
     if not flows:
         return {}
     message = _(

@@ -25,20 +25,27 @@ DISTANCE = _("Fréchet distance")
 
 
 def rate_distortion(study: StudyResults, translator: Translator) -> Chart:
-    """Put PSNR against rate, with PCA's of each run's size and the mean image's."""
+    """Put PSNR against rate, with PCA's of each run's size and the mean image's.
+
+    PCA's scores have no rate: it stands at the runs', or where there is one size, across them.
+    """
     say = translator.translate
     points = list(run_points(study.summary, "test_kl", "psnr_db", translator))
     used = without_collapse(study.summary)
-    pca = [
-        Points("", rows["test_kl"], rows["pca_psnr_db"], color, "_")
-        for rows, color, _marker in by_variant(study.summary, used)
-    ]
-    points += [*pca, legend_entry(say(PCA_OF_THAT_SIZE), "_")]
     levels = {say(MEAN_IMAGE): pca_psnr(study.baselines, 0)}
+    sizes = study.params.grid.latent_dims
+    if len(sizes) == 1:
+        levels[say(PCA_OF_THAT_SIZE)] = pca_psnr(study.baselines, sizes[0])
+    else:
+        points += [
+            Points("", rows["test_kl"], rows["pca_psnr_db"], color, "_")
+            for rows, color, _marker in by_variant(study.summary, used)
+        ]
+        points.append(legend_entry(say(PCA_OF_THAT_SIZE), "_"))
     title = say(_("Rate and distortion"))
     return Chart(
         "rate-distortion",
-        _("Distortion against rate, a point for each run, with PCA's distortion drawn in"),
+        _("PSNR against rate, a point for each run, and PCA's PSNR, whose scores have no rate"),
         plane(points, Axis(say(KL)), Axis(say(PSNR)), title, levels),
     )
 
@@ -49,7 +56,7 @@ def perception_distortion(study: StudyResults, translator: Translator) -> Chart:
     points = list(run_points(study.summary, "psnr_db", "fd_reconstruction", translator))
     sizes = study.params.grid.latent_dims
     distances = pd.Series(dict(rival_values(study.baselines, "fd_pca", sizes)))
-    faithful = pd.Series({size: pca_psnr(study.baselines, size) for size in sizes})
+    faithful = pd.Series({size: pca_psnr(study.baselines, size) for size in distances.index})
     names = [str(size) for size in distances.index]
     points.append(Points(say(PCA), faithful, distances, "black", "_", names))
     title = say(_("Perception and distortion of reconstructions"))

@@ -7,13 +7,13 @@ et al. 2018), and no distance of images tells.
 import pandas as pd
 
 from pipeline.report.diagnosis import ranged, without_collapse
-from pipeline.report.i18n import Message, _, _n
+from pipeline.report.i18n import NOTHING, Message, _, _n
 from pipeline.report.tables import CELL
 
 # Fréchet distances that differ by a smaller share are not called nearer or farther.
 SAME_DISTANCE = 0.05
-# One sample of p(x|z) has once to twice its mean's squared error (Blau & Michaeli 2018, sec. 3.1).
-MAX_PSNR_GAP_DB = 3.0
+# A sample of p(x|z) has twice its mean's squared error (Blau & Michaeli 2018, sec. 3.1).
+PSNR_GAP_DB = 3.0
 PSNR_GAP_TOLERANCE_DB = 0.3
 # An image that is encoded farther from its code, in widths of the posterior, is of another code.
 MAX_CODE_CYCLE = 2.0
@@ -25,10 +25,11 @@ def proofs(summary: pd.DataFrame) -> list[Message]:
     """Say what the generated images prove and what they do not, by every control that there is."""
     collapsed = over_seeds(summary[summary["collapse_label"] == "collapsed"])
     used = over_seeds(without_collapse(summary))
+    flows = used.dropna(subset=["psnr_gap_db"])
     return [
         *distance_proves_nothing(collapsed, used),
-        *as_well_without_a_code(used),
-        *drawn_around_their_mean(used.dropna(subset=["psnr_gap_db"])),
+        *as_well_without_a_code(flows),
+        *drawn_around_their_mean(flows),
         *encoded_again(used),
     ]
 
@@ -57,17 +58,20 @@ def distance_proves_nothing(collapsed: pd.DataFrame, used: pd.DataFrame) -> list
     ]
 
 
-def as_well_without_a_code(used: pd.DataFrame) -> list[Message]:
-    """Name the runs whose samples are no nearer than their decoders' images of z = 0."""
-    if used.empty:
+def as_well_without_a_code(flows: pd.DataFrame) -> list[Message]:
+    """Name the flows whose samples are no nearer than their decoders' images of z = 0.
+
+    Any other decoder makes one image of it, which is far whatever its code does.
+    """
+    if flows.empty:
         return []
-    samples, alone = used["fd_samples"], used["fd_null_code"]
-    no_nearer = used[samples >= alone * (1 - SAME_DISTANCE)]
+    samples, alone = flows["fd_samples"], flows["fd_null_code"]
+    no_nearer = flows[samples >= alone * (1 - SAME_DISTANCE)]
     if no_nearer.empty:
         return [
             _(
-                "Without a code, every z being zero, the decoder of each run that uses its code "
-                "draws farther images: at least {ratio:.2f} times the distance.",
+                "Without a code, every z being zero, each flow that uses its code draws farther "
+                "images: at least {ratio:.2f} times the distance.",
                 ratio=(alone / samples).min(),
             )
         ]
@@ -83,19 +87,23 @@ def as_well_without_a_code(used: pd.DataFrame) -> list[Message]:
     ]
 
 
-def drawn_around_their_mean(used: pd.DataFrame) -> list[Message]:
+def drawn_around_their_mean(flows: pd.DataFrame) -> list[Message]:
     """Say whether one sample of each flow is as near to the image as one of p(x|z) is."""
-    if used.empty:
+    if flows.empty:
         return []
-    gap = used["psnr_gap_db"]
-    below = used[gap > MAX_PSNR_GAP_DB + PSNR_GAP_TOLERANCE_DB]
-    above = used[gap < -PSNR_GAP_TOLERANCE_DB]
+    gap = flows["psnr_gap_db"]
+    below = flows[gap > PSNR_GAP_DB + PSNR_GAP_TOLERANCE_DB]
+    above = flows[gap < -PSNR_GAP_TOLERANCE_DB]
     if below.empty and above.empty:
+        alike = gap.min() < PSNR_GAP_DB - PSNR_GAP_TOLERANCE_DB
         return [
             _(
-                "One sample's PSNR lies {gap} dB below that of the mean of p(x|z), within the 0 to "
-                "3 dB that drawing costs.",
+                "One sample's PSNR lies {gap} dB below that of the mean of p(x|z), where a draw of "
+                "p(x|z) lies 3 dB below{remark}.",
                 gap=ranged(gap, 2),
+                remark=_(": samples vary too little, or that mean is not the best one")
+                if alike
+                else NOTHING,
             )
         ]
     messages = []
@@ -133,16 +141,18 @@ def encoded_again(used: pd.DataFrame) -> list[Message]:
         return [
             _(
                 "Encoded again, the image of a code lies at most {cycle:.2f} widths of the "
-                "posterior from it.",
+                "posterior from it; that of a code that says nothing lies 1 from it.",
                 cycle=used["code_cycle"].max(),
             )
         ]
     return [
         _n(
-            "**The code is overridden** in {count} run: encoded again, the image of a code lies "
-            "farther from it than {limit:.0f} widths of the posterior: {runs}.",
-            "**The code is overridden** in {count} runs: encoded again, the image of a code lies "
-            "farther from it than {limit:.0f} widths of the posterior: {runs}.",
+            "**The image of a code is encoded as another** in {count} run, farther from it than "
+            "{limit:.0f} widths of the posterior: {runs}. The decoder overrides the code, or what "
+            "it shows is no image that the encoder knows.",
+            "**The image of a code is encoded as another** in {count} runs, farther from it than "
+            "{limit:.0f} widths of the posterior: {runs}. The decoder overrides the code, or what "
+            "it shows is no image that the encoder knows.",
             len(far),
             limit=MAX_CODE_CYCLE,
             runs=listed(far, 2, "code_cycle"),

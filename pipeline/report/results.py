@@ -128,8 +128,6 @@ def load_results(reports: Path) -> StudyResults:
     summary = read_csv(reports / "summary.csv").set_index("run", drop=False)
     params = load_config(folder / "params.yaml")
     side = params.data.image_size
-    # Of a study made before a metric was, that is NaN.
-    summary = summary.reindex(columns=list(dict.fromkeys([*summary_columns(), *summary.columns])))
     return StudyResults(
         params,
         summary,

@@ -110,7 +110,8 @@ def likelihood_against_gaussian(summary: pd.DataFrame, baselines: dict[str, Any]
     if len(winners) == len(bits):
         return [
             _(
-                "Every run's likelihood beats that of a Gaussian without latents "
+                "Every likelihood of a run that uses its code beats that of a Gaussian without "
+                "latents "
                 "({gaussian:.4f} bits/dim); the best, **{variant}** at latent size "
                 "**{latent_dim}**, needs {best:.4f}, {difference:.4f} less.",
                 **values,

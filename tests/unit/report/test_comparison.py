@@ -83,13 +83,16 @@ def test_a_variant_without_bits_has_no_gain_of_bits() -> None:
         assert cell.text == "–"
 
 
-def test_gains_are_summed_up_by_their_outcome() -> None:
-    frame = study(
-        sigma_vae=[{}], a=[{"psnr_db": 21.5}], b=[{"psnr_db": 18}], c=[{"psnr_db": 20.05}]
-    )
+@pytest.mark.parametrize(
+    ("seeds", "limit"),
+    [(1, "by more than 0.1 dB, the noise of seeds being unmeasured,"), (2, "beyond noise,")],
+)
+def test_gains_are_summed_up_by_their_outcome(seeds: int, limit: str) -> None:
+    scores = {"sigma_vae": 20.0, "a": 21.5, "b": 18.0, "c": 20.05}
+    frame = study(**{name: [{"psnr_db": score}] * seeds for name, score in scores.items()})
     compared = compare_to_baseline(frame, "sigma_vae")
     assert [str(sentence) for sentence in summarize_gains(compared, "sigma_vae")] == [
-        "Better than sigma_vae beyond noise, PSNR in dB: **a** (+1.50).",
+        f"Better than sigma_vae {limit} PSNR in dB: **a** (+1.50).",
         "No different from sigma_vae: **c** (+0.05).",
         "Worse than sigma_vae: **b** (-2.00).",
     ]

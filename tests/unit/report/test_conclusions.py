@@ -142,7 +142,7 @@ def test_a_difference_within_the_seeds_spread_is_none() -> None:
     assert "makes no difference" in size_effect("a", frame)
     said = recommendation(frame)
     assert "± 1.41" in said
-    assert "not distinguishable from a 64" in said
+    assert "dB from it: a 64." in said
 
 
 def test_the_best_healthy_run_is_recommended_never_a_collapsed_one() -> None:

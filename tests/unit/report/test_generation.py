@@ -11,6 +11,7 @@ BASELINES = {
     "precision_train_vs_test": 0.79,
     "recall_train_vs_test": 0.78,
     "fd_gaussian": 1443.0,
+    "precision_gaussian": 0.968,
 }
 PRIORS = ("normal", "gmm", "two_stage")
 SCORES = tuple(f"fd_samples_{prior}" for prior in PRIORS)
@@ -60,12 +61,21 @@ def test_the_nearest_samples_are_named_with_precision_and_recall() -> None:
     assert "**a** at latent size **128** has the samples nearest to the test images" in words
     assert "with z ~ Gaussian mixture: Fréchet distance 500.0" in words
     assert "precision of these nearest samples is 0.800 and their recall 0.500" in words
-    assert "of few kinds" not in words
+    assert "few kinds" not in words
 
 
 def test_images_of_few_kinds_are_named() -> None:
     words = said(run(64, (9, 5, 7), recall=0.01))
-    assert "(training images: 0.790 and 0.780): typical images, of few kinds" in words
+    assert "(training images: 0.790 and 0.780): few kinds of images; precision says" in words
+    assert "a Gaussian without latents has 0.968" in words
+
+
+def test_variants_that_come_as_near_are_named() -> None:
+    words = said(
+        run(64, (9, 5, 7)), run(64, (9, 5, 7), variant="b"), run(64, (9, 6, 7)) | {"variant": "c"}
+    )
+    assert "**a** at latent size **64** has the samples nearest" in words
+    assert "As near: b 64." in words
 
 
 def test_seeds_have_their_spread() -> None:

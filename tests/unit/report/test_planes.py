@@ -50,6 +50,10 @@ def test_distance_against_rate_has_every_run_and_what_it_does_without_a_code(
 
 
 def test_perception_against_distortion_has_pca_of_each_size(published: StudyResults) -> None:
+    """In whatever order params.yaml lists the sizes."""
+    backwards = {"latent_dims": [512, 256, 128, 64]}
+    grid = published.params.grid.model_copy(update=backwards)
+    published = published._replace(params=published.params.model_copy(update={"grid": grid}))
     figure = perception_distortion(published, TRANSLATOR).figure
     by_label = {line.get_label(): line for line in figure.axes[0].lines}
     errors, sizes = published.baselines["pca_mse"], (64, 128, 256, 512)
@@ -63,3 +67,17 @@ def test_rate_and_distortion_stand_beside_pca(published: StudyResults) -> None:
     levels = ("PCA of that size", "mean image")
     figure = rate_distortion(published, TRANSLATOR).figure
     assert legend(figure) == ["original", "pca_refined", "collapsed", *levels]
+
+
+def test_of_one_size_pca_is_a_line_across_the_rates(published: StudyResults) -> None:
+    grid = published.params.grid.model_copy(update={"latent_dims": [64]})
+    one = published._replace(
+        params=published.params.model_copy(update={"grid": grid}),
+        summary=published.summary[published.summary["latent_dim"] == 64],
+    )
+    by_label = {
+        line.get_label(): line for line in rate_distortion(one, TRANSLATOR).figure.axes[0].lines
+    }
+    assert set(by_label["PCA of that size"].get_ydata()) == {
+        psnr(published.baselines["pca_mse"][64])
+    }

@@ -63,13 +63,22 @@ def test_a_decoder_that_does_as_well_without_a_code() -> None:
     assert "draws farther images: at least 2.00 times the distance" in words
 
 
+def test_of_a_decoder_of_means_one_image_without_a_code_proves_nothing() -> None:
+    of_means = run("pca_refined", 612, fd_null_code=2000.0, psnr_gap_db=float("nan"))
+    assert "Without a code" not in said(of_means)
+
+
 def test_a_collapsed_decoder_is_not_told_again_that_it_needs_no_code() -> None:
     assert "without a code" not in said(dead("silent", 352, fd_null_code=352.0))
 
 
-@pytest.mark.parametrize("gap", [0.0, 2.4, 3.2, -0.2])
-def test_one_sample_within_three_decibels_of_the_mean_is_drawn_around_it(gap: float) -> None:
-    assert f"lies {gap:.2f} dB below that of the mean" in said(run("flow", 434, psnr_gap_db=gap))
+@pytest.mark.parametrize(("gap", "alike"), [(0.0, True), (2.4, True), (2.8, False), (3.2, False)])
+def test_one_sample_lies_three_decibels_below_the_mean_unless_all_are_alike(
+    gap: float, alike: bool
+) -> None:
+    words = said(run("flow", 434, psnr_gap_db=gap))
+    assert f"lies {gap:.2f} dB below that of the mean" in words
+    assert ("vary too little" in words) == alike
 
 
 def test_one_sample_too_far_below_the_mean_overrides_the_code() -> None:
@@ -86,8 +95,8 @@ def test_one_sample_above_the_mean_is_of_another_distribution() -> None:
 
 def test_an_image_of_another_code_overrides_it() -> None:
     words = said(run("flow", 434, code_cycle=5.2), run("sharp", 200))
-    assert "**The code is overridden** in 1 run: encoded again" in words
-    assert "farther from it than 2 widths of the posterior: flow 64 (5.20)." in words
+    assert "**The image of a code is encoded as another** in 1 run, farther from it" in words
+    assert "than 2 widths of the posterior: flow 64 (5.20)." in words
     assert "lies at most 0.90 widths" in said(run("flow", 434))
 
 

@@ -76,8 +76,6 @@ def test_several_seeds_are_a_mean_with_its_spread(
 
 
 def test_what_images_prove_stands_in_a_table_of_its_own(published: StudyResults) -> None:
-    unmeasured = published.summary.drop(columns=["fd_null_code", "code_cycle"])
-    assert "controls" not in tables(published, unmeasured), "not measured"
     flows = published.summary["variant"] == "pca_refined"
     summary = published.summary.assign(
         fd_null_code=900.0, code_cycle=1.25, psnr_gap_db=flows.map({True: 2.5}), best_prior="normal"

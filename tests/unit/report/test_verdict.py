@@ -53,7 +53,9 @@ def test_controls_are_asked_for_what_they_prove(published: StudyResults) -> None
     measured = published.summary.assign(code_cycle=5.0)
     found = answers(published._replace(summary=measured))
     (proof,) = [a for a in found if str(a.question) == "What do the generated images prove?"]
-    assert "**The code is overridden** in 4 runs" in " ".join(map(str, proof.sentences))
+    assert "**The image of a code is encoded as another** in 4 runs" in " ".join(
+        map(str, proof.sentences)
+    )
 
 
 def test_an_ablation_says_first_what_each_idea_gains() -> None:
@@ -63,5 +65,5 @@ def test_an_ablation_says_first_what_each_idea_gains() -> None:
     assert first.evidence == "gains"
     assert str(second.question) == "Which variant reconstructs best?", "there is one size"
     said = " ".join(map(str, first.sentences))
-    assert "Better than sigma_vae beyond noise, PSNR in dB: **linear** (+0.56)" in said
+    assert "being unmeasured, PSNR in dB: **linear** (+0.56)" in said
     assert "Worse than sigma_vae: **bernoulli** (-3.51)" in said
