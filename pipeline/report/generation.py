@@ -38,13 +38,11 @@ def best_samples(summary: pd.DataFrame, baselines: dict[str, Any]) -> list[Messa
         "distance": format(rows["fd_samples"].mean(), ".1f")
         + ("" if math.isnan(spread) else f" ± {spread:.1f}"),
     }
-    return [
-        *nearest_samples(rows["fd_samples"].mean(), values, baselines),
-        *([_("As near: {others}.", others=named(same))] if len(same) else []),
-        coverage_of_samples(
-            rows["precision_samples"].mean(), rows["recall_samples"].mean(), baselines
-        ),
-    ]
+    sentences = nearest_samples(rows["fd_samples"].mean(), values, baselines)
+    if len(same):
+        sentences.insert(1, _("As near: {others}.", others=named(same)))
+    precision, recall = rows["precision_samples"].mean(), rows["recall_samples"].mean()
+    return [*sentences, coverage_of_samples(precision, recall, baselines)]
 
 
 def nearest_samples(
