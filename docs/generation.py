@@ -116,8 +116,8 @@ def controls() -> str:
         f"image's, the collapsed one by no less. Encoded again, the image of a code lies "
         f"{between(found['code_cycle'], 2)} widths of the posterior from it; as that of a code "
         f"that says nothing lies 1 from it, this tells at high rates only. One sample lies "
-        f"{between(found['psnr_gap_db'], 2)} dB below the mean of p(x|z), where a draw of p(x|z) lies 3 dB below: samples vary too little, or that mean is "
-        f"not the best one."
+        f"{between(found['psnr_gap_db'], 2)} dB below the mean of p(x|z), where a draw of p(x|z) "
+        f"lies 3 dB below: samples vary too little, or that mean is not the best one."
     )
 
 
