@@ -5,10 +5,8 @@ DVC's run cache: a stage whose command, parameters and dependencies it has seen 
 time, and what it gave is known.
 """
 
-from contextlib import suppress
 from functools import cache
 from graphlib import TopologicalSorter
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -16,13 +14,13 @@ from pipeline import UserError
 from pipeline.config.grid import Config, flatten_dict
 from pipeline.config.paths import Paths
 from pipeline.storage import dvc_lock
-from pipeline.storage.yaml_io import read_yaml
 from pipeline.workflow.durations import (
     estimate_seconds,
     format_duration,
     side_by_side_seconds,
 )
 from pipeline.workflow.repository import require_clone
+from pipeline.workflow.run_cache import load_run_cache
 
 # MD5 by path; None for what will change.
 Hashes = dict[str, str | None]
@@ -162,18 +160,6 @@ def find_cached(repo: Any, inputs: StageInputs, remembered: Any) -> dict[str, An
         return None
     same = (entry for entry in remembered() if stage_inputs(entry) == inputs)
     return next((entry for entry in same if outputs_in_cache(repo, entry)), None)
-
-
-def load_run_cache(repo: Any) -> list[dict[str, Any]]:
-    """Read everything that DVC's run cache remembers, newest first."""
-    folder = Path(repo.cache.local.path).parent.parent / "runs"
-    found = []
-    for path in folder.glob("*/*/*"):
-        # What is damaged, or gone meanwhile, DVC passes over, too.
-        with suppress(UserError, OSError):
-            if path.suffix != ".tmp" and dvc_lock.is_whole(entry := read_yaml(path)):
-                found.append((path.stat().st_mtime, entry))
-    return [entry for _time, entry in sorted(found, key=itemgetter(0), reverse=True)]
 
 
 def stage_inputs(entry: dict[str, Any]) -> StageInputs:

@@ -11,10 +11,10 @@ from pipeline.tracking.client import create_store
 from pipeline.tracking.links import log_links
 from pipeline.workflow.cluster import check_scheduler, train_on_cluster
 from pipeline.workflow.dvc_command import run_dvc
-from pipeline.workflow.lock_repair import repair_locks
 from pipeline.workflow.own_folder import folder_changes
 from pipeline.workflow.parallel import Failure, run_side_by_side
 from pipeline.workflow.plan import StageStatus, count_cells, format_plan, plan
+from pipeline.workflow.repair import repair
 from pipeline.workflow.repository import require_clone, tell_dvc_of_git
 from pipeline.workflow.resources import choose_num_jobs
 
@@ -34,7 +34,7 @@ def repro(paths: Paths, jobs: int | None = None, scheduler: str | None = None) -
     config = load_config(paths.params)
     require_clone(paths)
     tell_dvc_of_git(paths)
-    repair_locks(paths)
+    repair(paths)
     if scheduler is not None:
         check_scheduler(scheduler)
     run_dvc(paths.root, "repro", "fetch")

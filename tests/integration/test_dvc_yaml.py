@@ -15,7 +15,7 @@ from pipeline.config.paths import Paths
 from pipeline.config.sources import DECIDING_FOLDERS
 from pipeline.stages.__main__ import RUN_STAGES, SIZE_STAGES, STUDY_STAGES
 from pipeline.storage.yaml_io import read_yaml
-from pipeline.workflow.lock_repair import repair_dvc_lock
+from pipeline.workflow.repair import repair_dvc_lock
 from pipeline.workflow.workspace import create_workspace
 
 PACKAGE = ROOT / "pipeline"

@@ -30,7 +30,7 @@ from pipeline.storage import dvc_lock
 from pipeline.storage.reading import read_json
 from pipeline.tracking.client import STEP_METRIC, get_client, search_training_runs
 from pipeline.tracking.sync import sync
-from pipeline.workflow.runner import repair_locks
+from pipeline.workflow.runner import repair
 from pipeline.workflow.workspace import create_workspace
 
 # Long enough for kills to land inside the epochs, not only in the imports.
@@ -68,7 +68,7 @@ def dvc(study: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def repro(study: Path, *arguments: str) -> str:
     """`dvc repro` after what `make repro` does first."""
-    repair_locks(Paths(study))
+    repair(Paths(study))
     done = dvc(study, "repro", *arguments)
     if done.returncode:
         raise AssertionError(

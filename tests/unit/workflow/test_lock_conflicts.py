@@ -13,7 +13,7 @@ from pipeline.config.paths import Paths
 from pipeline.storage import dvc_lock
 from pipeline.storage.merge_conflicts import split_markers
 from pipeline.storage.yaml_io import read_yaml
-from pipeline.workflow.lock_repair import repair_dvc_lock
+from pipeline.workflow.repair import repair_dvc_lock
 
 IDENTITY = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
 PROJECT = """\

@@ -1,4 +1,4 @@
-"""What DVC writes in place made usable again: dvc.lock, and its register of who uses which file."""
+"""What a kill or a git merge left made usable again: dvc.lock, DVC's register, its run cache."""
 
 import json
 import logging
@@ -10,15 +10,17 @@ from pipeline.config.paths import Paths
 from pipeline.storage import dvc_lock, merge_conflicts
 from pipeline.storage.locks import free_lock
 from pipeline.storage.yaml_io import parse_yaml, read_yaml
+from pipeline.workflow.run_cache import remove_unfinished
 
 SHOWN_STAGES = 5
 logger = logging.getLogger(__name__)
 
 
-def repair_locks(paths: Paths) -> None:
-    """Make both usable, if a git merge or a kill left one that is not."""
+def repair(paths: Paths) -> None:
+    """Make all three usable, so that DVC can start."""
     repair_register(paths)
     repair_dvc_lock(paths)
+    remove_unfinished(paths)
 
 
 def repair_register(paths: Paths) -> None:
