@@ -2,12 +2,11 @@
 
 from docs.markdown import claim, listed, number, table
 from docs.numbers import REPORTS, WORKING, params, summary, trained_for, variant
+from pipeline.report.conclusions import SAME_PSNR_DB
 
 ABLATION = REPORTS / "ablation"
 # What the source report left for the future, as variants.
 SOURCE_IDEAS = ("residual", "deeper", "bernoulli", "continuous_bernoulli", "cv_vae")
-# A difference of PSNR below this is not called better or worse while there is one seed.
-SAME_PSNR_DB = 0.1
 
 
 def compared(name: str) -> dict[str, float]:

@@ -32,10 +32,10 @@ def generation_headline() -> str:
     run, plain = best(), variant(WORKING, GENERATION).iloc[0]
     claim(run["collapse_label"] == "healthy", "the best flow uses its code")
     return (
-        f"Samples come nearest from a decoder that draws, and a cheap code. Of the models trained "
-        f"on one GPU a flow at {number(run['test_kl'])} nats (`{run['run']}`) has a Fréchet "
-        f"distance of {number(run['fd_samples'])}, where at most {SAMPLES_MUST} was wanted; "
-        f"`{WORKING}`, trained beside it, {number(plain['fd_samples'])}. The flow's first sixty:"
+        f"Samples come nearest from a decoder that draws, and a cheap code: a flow at "
+        f"{number(run['test_kl'])} nats has FD {number(run['fd_samples'])} (at most {SAMPLES_MUST} "
+        f"was wanted), `{WORKING}` trained beside it {number(plain['fd_samples'])}. The flow's "
+        f"first sixty:"
     )
 
 
